@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Blocks of records that are appended by one, and read by many without a lock.
+//!
+//! A [`Block`] is a pool object. Whoever has it for itself can become its [`Appender`], of which there
+//! is at most one; from then on others may hold references and read what was published. A record
+//! never changes once it is, until the last reference but one is gone and the block starts anew.
+
+use core::{
+    cell::UnsafeCell,
+    convert::Infallible,
+    mem::MaybeUninit, //
+};
+
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Relaxed,
+        Release, //
+    },
+};
+
+use super::mempool;
+
+/// Up to `N` records of type `T`, and a header that tells what they have in common.
+///
+/// # Invariants
+///
+/// - The first `len` records are initialised, and nobody writes to them.
+/// - The others are written by the block's only [`Appender`], if there is one.
+pub(crate) struct Block<H, T, const N: usize> {
+    header: H,
+    len: Atomic<u32>,
+    records: UnsafeCell<[MaybeUninit<T>; N]>,
+}
+
+// SAFETY: A block can be moved to another thread if what it holds can.
+unsafe impl<H: Send, T: Send, const N: usize> Send for Block<H, T, N> {}
+
+// SAFETY: Shared, a block gives the header and those records that nobody writes to any more. The
+// records behind them are touched by its only appender.
+unsafe impl<H: Sync, T: Send + Sync, const N: usize> Sync for Block<H, T, N> {}
+
+impl<H: Default, T: Copy, const N: usize> Block<H, T, N> {
+    /// How many records fit.
+    pub(crate) const CAPACITY: usize = N;
+
+    /// Initialises an empty block in place.
+    pub(crate) fn empty() -> impl Init<Self, Infallible> {
+        let init = |slot: *mut Self| {
+            // SAFETY: `slot` is valid for writes, as the contract of `init_from_closure` says. The
+            // records may stay uninitialised.
+            unsafe {
+                (&raw mut (*slot).header).write(H::default());
+                // INVARIANT: No record is published.
+                (&raw mut (*slot).len).write(Atomic::new(0));
+            }
+            Ok(())
+        };
+
+        // SAFETY: The closure initialises all that must be, never fails, and the block may be moved.
+        unsafe { pin_init::init_from_closure(init) }
+    }
+
+    /// What the records have in common.
+    pub(crate) fn header(&self) -> &H {
+        &self.header
+    }
+
+    /// How many records are published.
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Acquire) as usize
+    }
+
+    /// Returns a copy of record `index`, if it is published.
+    pub(crate) fn get(&self, index: usize) -> Option<T> {
+        if index >= self.len() || index >= N {
+            return None;
+        }
+
+        // SAFETY: In bounds, and published: by the type invariant it is initialised and does not
+        // change. `len()` acquired what the appender wrote before. No reference to the whole array
+        // is made, whose other records may be written to meanwhile.
+        Some(unsafe { *self.records.get().cast::<T>().add(index) })
+    }
+}
+
+/// The only one who appends to a [`Block`].
+///
+/// # Invariants
+///
+/// No other appender of the same block exists.
+pub(crate) struct Appender<H, T, const N: usize>(mempool::Ref<Block<H, T, N>>);
+
+impl<H: Default, T: Copy, const N: usize> Appender<H, T, N> {
+    /// Starts a block (anew), with a header of its own and no records.
+    pub(crate) fn new(mut block: mempool::UniqueRef<Block<H, T, N>>, header: H) -> Self {
+        block.header = header;
+        // INVARIANT (of the block): No record is published.
+        block.len = Atomic::new(0);
+
+        // INVARIANT: An appender holds a reference, and there was no other, so it has none.
+        Self(block.share())
+    }
+
+    /// The block that this appends to, to be read.
+    pub(crate) fn block(&self) -> &mempool::Ref<Block<H, T, N>> {
+        &self.0
+    }
+
+    /// Appends and publishes `record`; fails with `ENOSPC` if the block is full.
+    ///
+    /// Context: any.
+    pub(crate) fn push(&mut self, record: T) -> Result {
+        let index = self.0.len.load(Relaxed) as usize;
+        if index >= N {
+            return Err(ENOSPC);
+        }
+
+        // SAFETY: In bounds, and not published yet: nobody else touches this record, since this is
+        // the only appender, borrowed exclusively.
+        unsafe { self.0.records.get().cast::<T>().add(index).write(record) };
+        // INVARIANT: Initialised above, and never written again. CAST: `index` is below `N`, which
+        // is far below 2^32: a block is one slab object.
+        self.0.len.store(index as u32 + 1, Release);
+        Ok(())
+    }
+
+    /// Ends appending.
+    pub(crate) fn finish(self) -> mempool::Ref<Block<H, T, N>> {
+        self.0
+    }
+}

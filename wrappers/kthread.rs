@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Kernel threads.
+//!
+//! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
+
+use core::ptr::NonNull;
+
+use kernel::{
+    bindings,
+    error::from_err_ptr,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        barrier::smp_mb,
+        Arc, //
+    },
+    task::Task,
+    types::NotThreadSafe, //
+};
+
+/// What a kernel thread does.
+pub(crate) trait Run: Send + Sync {
+    /// The thread's function. It must return soon after [`Current::should_stop`] turned true.
+    ///
+    /// Is not called at all if the thread is stopped before it first runs.
+    fn run(&self, current: &Current);
+}
+
+/// The current thread, which is a kernel thread.
+pub(crate) struct Current(NotThreadSafe);
+
+impl Current {
+    /// Whether the owner wants the thread to end. Wraps `kthread_should_stop()`.
+    pub(crate) fn should_stop(&self) -> bool {
+        // SAFETY: The current task is a kernel thread: only `trampoline` makes a `Current`.
+        unsafe { bindings::kthread_should_stop() }
+    }
+
+    /// Sleeps until `deadline` (CLOCK_MONOTONIC, in nanoseconds; without one, for good), until it is
+    /// woken up, or is to stop. Does not sleep if `may_sleep` returns false, which is asked after
+    /// the point from which on a wakeup counts. May also wake up for no reason.
+    ///
+    /// Context: may sleep. Wraps `schedule_hrtimeout_range_clock()`, without slack.
+    pub(crate) fn sleep_until(&self, deadline: Option<u64>, may_sleep: impl FnOnce() -> bool) {
+        // `TASK_IDLE`: uninterruptible, but no load.
+        self.set_state(bindings::TASK_IDLE);
+        // Pairs with the barrier of `wake_up_process()`: either we see what the waker did before,
+        // or it sees our state.
+        smp_mb();
+        if !self.should_stop() && may_sleep() {
+            match deadline {
+                Some(ns) => {
+                    let mut expires = i64::try_from(ns).unwrap_or(i64::MAX);
+                    // SAFETY: `expires` is valid for the call, and the state was set above. CAST:
+                    // The clock's number is 1.
+                    unsafe {
+                        bindings::schedule_hrtimeout_range_clock(
+                            &mut expires,
+                            0,
+                            bindings::hrtimer_mode_HRTIMER_MODE_ABS,
+                            bindings::CLOCK_MONOTONIC as i32,
+                        )
+                    };
+                }
+                // SAFETY: A kernel thread may sleep here.
+                None => unsafe { bindings::schedule() },
+            }
+        }
+        self.set_state(bindings::TASK_RUNNING);
+    }
+
+    fn set_state(&self, state: u32) {
+        let task = Task::current_raw();
+
+        // SAFETY: The current task is valid; it alone sets its state, but others read it and reset
+        // it to running, for which this is one store.
+        unsafe { (&raw mut (*task).__state).write_volatile(state) };
+    }
+}
+
+/// A running kernel thread.
+///
+/// Dropping it stops the thread and waits for its end.
+///
+/// # Invariants
+///
+/// `task` is the kernel thread that was given a pointer to what `data` holds, and that was not
+/// stopped yet.
+pub(crate) struct Registration<T: Run + 'static> {
+    task: ARef<Task>,
+    // Behind `task`: not used by the thread any more when it goes.
+    _data: Arc<T>,
+}
+
+impl<T: Run + 'static> Registration<T> {
+    /// Makes a thread called `name` that runs `data`, and starts it.
+    ///
+    /// Context: may sleep. Wraps `kthread_create_on_node()` and `wake_up_process()`.
+    pub(crate) fn new(name: &CStr, data: Arc<T>) -> Result<Self> {
+        // SAFETY: `trampoline::<T>` is for a pointer to a `T` that lives until the thread ends:
+        // `data` is kept until then. `name` fits the format, which copies it.
+        let task = from_err_ptr(unsafe {
+            bindings::kthread_create_on_node(
+                Some(Self::trampoline),
+                Arc::as_ptr(&data).cast_mut().cast(),
+                bindings::NUMA_NO_NODE,
+                c"%s".as_char_ptr(),
+                name.as_char_ptr(),
+            )
+        })?;
+        let task = NonNull::new(task).ok_or(ENOMEM)?.cast::<Task>();
+
+        // SAFETY: The new thread waits to be woken up, so the task is valid; the reference that is
+        // taken here keeps it so, even when the thread has ended. `Task` is transparent.
+        let task = unsafe { ARef::from(task.as_ref()) };
+        task.wake_up();
+
+        // INVARIANT: Just made, with a pointer to what `data` holds.
+        Ok(Self { task, _data: data })
+    }
+
+    /// # Safety
+    ///
+    /// To be called by a new kernel thread only, with a pointer to a `T` that outlives it.
+    unsafe extern "C" fn trampoline(data: *mut c_void) -> c_int {
+        // SAFETY: By this function's own contract.
+        let data = unsafe { &*data.cast::<T>() };
+        data.run(&Current(NotThreadSafe));
+
+        // The owner's `kthread_stop()` must find the thread, and would if it had ended: the
+        // reference of the registration keeps the task. But its stop must be waited for by one.
+        0
+    }
+}
+
+impl<T: Run + 'static> Drop for Registration<T> {
+    /// Context: may sleep. Wraps `kthread_stop()`.
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant this is a kernel thread, held, and not stopped before.
+        unsafe { bindings::kthread_stop(self.task.as_ptr()) };
+    }
+}

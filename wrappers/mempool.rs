@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reference-counted objects from a memory pool, and a queue of them.
+//!
+//! A [`Pool`] stands in front of a [`slab::Cache`] and keeps some objects back for bad times. What
+//! it hands out is a [`UniqueRef`]; shared, that becomes [`Ref`]s with the semantics of a
+//! `struct kref`: whoever puts the last one returns the object to the pool. A [`Queue`] links objects
+//! without allocating, as `struct bio_list` does, and owns one reference on each.
+//!
+//! C header: [`include/linux/mempool.h`](srctree/include/linux/mempool.h),
+//! [`include/linux/refcount.h`](srctree/include/linux/refcount.h)
+
+use core::{
+    cell::UnsafeCell,
+    convert::Infallible,
+    ops::Deref,
+    ops::DerefMut,
+    ptr,
+    ptr::NonNull, //
+};
+
+use kernel::{
+    bindings,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        Arc,
+        Refcount, //
+    },
+};
+
+use super::slab;
+
+/// What the pool allocates for each `T`: the value behind the fields that count and link it.
+///
+/// # Invariants
+///
+/// `next` is read and written only by the queue whose number `queue` holds; while `queue` is 0, no
+/// one does, and it is `None`.
+#[repr(C)]
+pub(crate) struct Object<T> {
+    refcount: Refcount,
+    /// The [`Queue::number`] of the queue that this object is in, or 0.
+    queue: Atomic<u64>,
+    next: UnsafeCell<Option<Ref<T>>>,
+    pool: Arc<Pool<T>>,
+    value: T,
+}
+
+/// A `struct mempool` of [`Object`]s in front of a cache of its own.
+///
+/// # Invariants
+///
+/// - `ptr` is a pool that `mempool_create_node_noprof()` made over `_cache`, and that is not destroyed.
+/// - Each allocated object holds a reference on the pool, so none is left when it is dropped.
+pub(crate) struct Pool<T> {
+    ptr: NonNull<bindings::mempool>,
+    // Dropped behind the pool, whose last objects go back to it.
+    _cache: slab::Cache<Object<T>>,
+}
+
+impl<T> Pool<T> {
+    /// Makes a pool that keeps `reserve` objects back.
+    ///
+    /// Context: may sleep. Errors: `ENOMEM`. Wraps `mempool_create_node_noprof()` with
+    /// `mempool_alloc_slab()` and `mempool_free_slab()`.
+    pub(crate) fn new(cache: slab::Cache<Object<T>>, reserve: u32) -> Result<Arc<Self>> {
+        // SAFETY: The two functions allocate from and free to the `kmem_cache` that their last
+        // argument points to; `cache` is one, and outlives the pool by the order of the fields.
+        let ptr = unsafe {
+            bindings::mempool_create_node_noprof(
+                i32::try_from(reserve)?,
+                Some(bindings::mempool_alloc_slab),
+                Some(bindings::mempool_free_slab),
+                cache.as_ptr().cast(),
+                bindings::GFP_KERNEL,
+                bindings::NUMA_NO_NODE,
+            )
+        };
+
+        // INVARIANT: A pointer that is not NULL is a new pool, of which nothing is allocated yet.
+        let pool = Self {
+            ptr: NonNull::new(ptr).ok_or(ENOMEM)?,
+            _cache: cache,
+        };
+        Ok(Arc::new(pool, GFP_KERNEL)?)
+    }
+
+    /// Takes an object: from the cache, else from the reserve. Returns `None` if that is empty, too.
+    ///
+    /// Context: any but NMI; never sleeps, since the pool would wait for an object to be freed, for
+    /// as long as that takes. Wraps `mempool_alloc_noprof()`.
+    pub(crate) fn alloc(self: &Arc<Self>, value: impl Init<T, Infallible>) -> Option<UniqueRef<T>> {
+        let flags = bindings::GFP_NOWAIT | bindings::__GFP_NOWARN;
+
+        // SAFETY: The type invariant says that this is a pool.
+        let object = unsafe { bindings::mempool_alloc_noprof(self.ptr.as_ptr(), flags) };
+        let object = NonNull::new(object)?.cast::<Object<T>>();
+        let place = object.as_ptr();
+
+        // SAFETY: The cache was made for `Object<T>`, so this is memory for one, that nobody else
+        // knows of. Each field is written, and none read; the initialiser cannot fail.
+        unsafe {
+            (&raw mut (*place).refcount).write(Refcount::new(1));
+            // INVARIANT: In no queue, hence no `next`.
+            (&raw mut (*place).queue).write(Atomic::new(0));
+            (&raw mut (*place).next).write(UnsafeCell::new(None));
+            // INVARIANT (of the pool): A reference on it for each object.
+            (&raw mut (*place).pool).write(self.clone());
+            let Ok(()) = value.__init(&raw mut (*place).value);
+        }
+
+        // INVARIANT: The count is 1, and this is that one reference.
+        Some(UniqueRef(Ref(object)))
+    }
+
+    /// The bytes that the allocator sets aside for one object. Wraps `ksize()`.
+    ///
+    /// Context: may sleep.
+    pub(crate) fn ksize(self: &Arc<Self>, value: impl Init<T, Infallible>) -> Result<usize> {
+        let object = self.alloc(value).ok_or(ENOMEM)?;
+
+        // SAFETY: The object is allocated from a slab cache, and stays so for the call.
+        Ok(unsafe { bindings::ksize(object.0 .0.as_ptr().cast()) })
+    }
+}
+
+impl<T> Drop for Pool<T> {
+    /// Gives the reserve back. Context: may sleep. Wraps `mempool_destroy()`.
+    fn drop(&mut self) {
+        // SAFETY: The type invariants say that this is a pool and that none of its objects is out.
+        unsafe { bindings::mempool_destroy(self.ptr.as_ptr()) };
+    }
+}
+
+// SAFETY: A pool has no owner thread; it hands out memory for `T`s, and those may be created and
+// dropped on any thread if `T` is `Send`.
+unsafe impl<T: Send + Sync> Send for Pool<T> {}
+
+// SAFETY: The C functions lock the pool themselves.
+unsafe impl<T: Send + Sync> Sync for Pool<T> {}
+
+/// A counted reference on an object of a [`Pool`].
+///
+/// # Invariants
+///
+/// Points to an initialised object, of which this owns one reference.
+pub(crate) struct Ref<T>(NonNull<Object<T>>);
+
+impl<T> Ref<T> {
+    fn object(&self) -> &Object<T> {
+        // SAFETY: The type invariant: the object lives as long as this reference on it.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Whether both are references on the same object.
+    pub(crate) fn ptr_eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+
+    /// Returns the object for exclusive use if this is the only reference on it, else the reference
+    /// itself.
+    pub(crate) fn try_into_unique(self) -> Result<UniqueRef<T>, Self> {
+        // Others can make new references only from ones that they have, so a count of 1 stays 1.
+        // Acquire, so that what the others did with the object comes before what we do.
+        if self.object().refcount.as_atomic().load(Acquire) == 1 {
+            // INVARIANT: Just seen. An object in a queue has that queue's reference: so it is in none.
+            Ok(UniqueRef(self))
+        } else {
+            Err(self)
+        }
+    }
+}
+
+impl<T> Clone for Ref<T> {
+    fn clone(&self) -> Self {
+        self.object().refcount.inc();
+
+        // INVARIANT: This owns the reference just taken.
+        Self(self.0)
+    }
+}
+
+impl<T> Deref for Ref<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.object().value
+    }
+}
+
+impl<T> Drop for Ref<T> {
+    /// Puts the reference; the last one returns the object to its pool.
+    ///
+    /// Context: any, if `T` can be dropped in any, and if somebody else still holds the pool, whose
+    /// own end sleeps. Wraps `mempool_free()`.
+    fn drop(&mut self) {
+        if !self.object().refcount.dec_and_test() {
+            return;
+        }
+        let object = self.0.as_ptr();
+
+        // SAFETY: That was the last reference, so nobody else knows the object any more, and its
+        // fields may be dropped and moved out; the memory came from this pool. The pool's own count
+        // goes down after that, so the pool is still there.
+        unsafe {
+            let pool = (&raw const (*object).pool).read();
+            ptr::drop_in_place(&raw mut (*object).value);
+            // `next` is `None` and `queue` 0 by the type invariant: a queue would have a reference.
+            bindings::mempool_free(object.cast(), pool.ptr.as_ptr());
+        }
+    }
+}
+
+// SAFETY: References on one object can be used and dropped, the object with the last of them, on
+// several threads, as with `Arc`.
+unsafe impl<T: Send + Sync> Send for Ref<T> {}
+
+// SAFETY: As above.
+unsafe impl<T: Send + Sync> Sync for Ref<T> {}
+
+/// The only reference on an object.
+///
+/// # Invariants
+///
+/// The count of the object is 1, and it is in no queue.
+pub(crate) struct UniqueRef<T>(Ref<T>);
+
+impl<T> UniqueRef<T> {
+    /// Turns it into a reference of which there can be more.
+    pub(crate) fn share(self) -> Ref<T> {
+        self.0
+    }
+}
+
+impl<T> Deref for UniqueRef<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for UniqueRef<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: The type invariant: there is no other reference on the object, and `&mut self`
+        // makes sure that this one is not used otherwise meanwhile.
+        unsafe { &mut (*self.0 .0.as_ptr()).value }
+    }
+}
+
+/// The numbers given to queues so far; 0 is none.
+static QUEUES: Atomic<u64> = Atomic::new(0);
+
+/// A queue of pool objects, linked through the objects themselves, first in, first out.
+///
+/// Needs no allocation. Owns one reference on each object, so an object that somebody holds stays
+/// valid when it leaves the queue.
+///
+/// # Invariants
+///
+/// - No other queue has the same `number`, and it is not 0.
+/// - The objects that are reached from `head` by `next` are those whose `queue` is `number`, each once.
+/// - `tail` is the last of them, or `None` if there is none.
+pub(crate) struct Queue<T> {
+    number: u64,
+    head: Option<Ref<T>>,
+    tail: Option<NonNull<Object<T>>>,
+}
+
+impl<T> Queue<T> {
+    /// Makes an empty queue.
+    pub(crate) fn new() -> Self {
+        // INVARIANT: 2^64 queues are never made.
+        Self {
+            number: QUEUES.fetch_add(1, Relaxed).wrapping_add(1),
+            head: None,
+            tail: None,
+        }
+    }
+
+    /// Puts `object` behind all others. Gives it back as the error if it is in a queue already.
+    pub(crate) fn push_back(&mut self, object: Ref<T>) -> Result<(), Ref<T>> {
+        let place = object.0;
+        // Another queue may get hold of the same object at the same time: only one can have it.
+        if object
+            .object()
+            .queue
+            .cmpxchg(0, self.number, Relaxed)
+            .is_err()
+        {
+            return Err(object);
+        }
+        match self.tail.replace(place) {
+            // SAFETY: By the type invariant, the last object is in this queue, which has a
+            // reference on it; its `next` is this queue's, of which this is the only user.
+            Some(last) => unsafe { *(*last.as_ptr()).next.get() = Some(object) },
+            None => self.head = Some(object),
+        }
+        // INVARIANT: Reached from the former last, or first itself; `queue` says so.
+        Ok(())
+    }
+
+    /// Takes the first object out.
+    pub(crate) fn pop_front(&mut self) -> Option<Ref<T>> {
+        let first = self.head.take()?;
+        // SAFETY: The object was in this queue up to now, so its `next` is this queue's, of which
+        // this is the only user.
+        self.head = unsafe { (*first.object().next.get()).take() };
+        if self.head.is_none() {
+            self.tail = None;
+        }
+        // INVARIANT: No longer reached; `next` is `None` again before `queue` says so to others.
+        first.object().queue.store(0, Release);
+        Some(first)
+    }
+
+    /// Returns the first object.
+    pub(crate) fn front(&self) -> Option<&Ref<T>> {
+        self.head.as_ref()
+    }
+
+    /// Returns the object behind `object`, if `object` is in this queue and not the last one.
+    /// Fails with `ENOENT` if it is not in this queue (any more).
+    pub(crate) fn next_of(&self, object: &Ref<T>) -> Result<Option<&Ref<T>>> {
+        if object.object().queue.load(Acquire) != self.number {
+            return Err(ENOENT);
+        }
+
+        // SAFETY: Only methods that take `&mut self` put objects into this queue, take them out of
+        // it, or change their `next`; while `&self` is borrowed, none of them runs.
+        Ok(unsafe { (*object.object().next.get()).as_ref() })
+    }
+}
+
+impl<T> Drop for Queue<T> {
+    fn drop(&mut self) {
+        // One by one: dropping the head alone would recurse.
+        while self.pop_front().is_some() {}
+    }
+}
+
+// SAFETY: A queue is its references, which can be sent if `T` can be shared and sent.
+unsafe impl<T: Send + Sync> Send for Queue<T> {}
+
+// SAFETY: A shared queue gives nothing but shared references on its objects.
+unsafe impl<T: Send + Sync> Sync for Queue<T> {}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Module parameters that show in sysfs, may be arrays, and may be written to.
+//!
+//! What `module!` offers are single integers that can be set at load alone. [`parameter!`] makes what
+//! `module_param_cb()` makes in C.
+//!
+//! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h)
+
+use core::cell::UnsafeCell;
+
+use kernel::{
+    bindings,
+    error::{
+        from_result,
+        to_result, //
+    },
+    page::PAGE_SIZE,
+    prelude::*,
+    str::CStr, //
+};
+
+/// Proof that the lock of the module's parameters is held: the kernel does so while it calls
+/// [`Parameter::set`] and [`Parameter::get`].
+pub(crate) struct Locked(());
+
+/// Runs `f` with the lock of this module's parameters held, so that none is set meanwhile.
+///
+/// Context: may sleep; not from a parameter's own functions. Wraps `kernel_param_lock()`.
+pub(crate) fn with_lock<R>(module: &'static ThisModule, f: impl FnOnce(&mut Locked) -> R) -> R {
+    // SAFETY: The module is loaded, since its code runs.
+    unsafe { bindings::kernel_param_lock(module.as_ptr()) };
+    let result = f(&mut Locked(()));
+    // SAFETY: Locked above.
+    unsafe { bindings::kernel_param_unlock(module.as_ptr()) };
+    result
+}
+
+/// A variable that the lock of the module's parameters protects.
+pub(crate) struct LockedCell<T>(UnsafeCell<T>);
+
+impl<T> LockedCell<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    /// Borrows the value for as long as the lock is proven to be held.
+    pub(crate) fn get<'a>(&'a self, _: &'a Locked) -> &'a T {
+        // SAFETY: Whoever borrows mutably has the one `Locked` mutably, so not meanwhile.
+        unsafe { &*self.0.get() }
+    }
+
+    /// Sets the value and returns the former one.
+    pub(crate) fn replace(&self, _: &mut Locked, value: T) -> T {
+        // SAFETY: The one `Locked` is borrowed mutably, so nobody borrows the value.
+        unsafe { core::mem::replace(&mut *self.0.get(), value) }
+    }
+}
+
+// SAFETY: One thread at a time has the lock, and with it the value.
+unsafe impl<T: Send> Sync for LockedCell<T> {}
+
+/// The functions of a parameter.
+pub(crate) trait Parameter {
+    /// Sets it from `value`: at load, or when its file is written to, before the module's `init` and
+    /// behind its `exit`, too.
+    fn set(value: &CStr, lock: &mut Locked) -> Result;
+
+    /// Calls `item` with each of its values.
+    fn get(lock: &mut Locked, item: &mut dyn FnMut(u64));
+}
+
+/// Parses an unsigned number as the kernel's own parameters do. Malformed and out of range: `EINVAL`.
+///
+/// Wraps `kstrtouint()`.
+pub(crate) fn parse_uint(value: &CStr) -> Result<u32> {
+    let mut number = 0;
+    // SAFETY: `value` is NUL-terminated, and `number` valid for the call.
+    to_result(unsafe { bindings::kstrtouint(value.as_char_ptr(), 0, &mut number) })
+        .map_err(|_| EINVAL)?;
+    Ok(number)
+}
+
+/// `set` of a `struct kernel_param_ops`.
+///
+/// # Safety
+///
+/// `value` must be NULL or NUL-terminated, and the lock of the module's parameters held.
+pub(crate) unsafe extern "C" fn set<P: Parameter>(
+    value: *const c_char,
+    _: *const bindings::kernel_param,
+) -> c_int {
+    from_result(|| {
+        if value.is_null() {
+            return Err(EINVAL);
+        }
+        // SAFETY: Not NULL, hence NUL-terminated by this function's own contract.
+        P::set(unsafe { CStr::from_char_ptr(value) }, &mut Locked(()))?;
+        Ok(0)
+    })
+}
+
+/// `get` of a `struct kernel_param_ops`: the values, separated by commas, and a newline.
+///
+/// # Safety
+///
+/// `buffer` must be valid for a page, and the lock of the module's parameters held.
+pub(crate) unsafe extern "C" fn get<P: Parameter>(
+    buffer: *mut c_char,
+    _: *const bindings::kernel_param,
+) -> c_int {
+    let mut len = 0;
+    P::get(&mut Locked(()), &mut |item| {
+        let format = if len == 0 { c"%llu" } else { c",%llu" };
+        // SAFETY: At most what is left of the page is written, and `len` grows by what was.
+        len += unsafe {
+            bindings::scnprintf(
+                buffer.add(len),
+                PAGE_SIZE.saturating_sub(len),
+                format.as_char_ptr(),
+                item,
+            )
+        } as usize;
+    });
+    // SAFETY: As above.
+    len += unsafe {
+        bindings::scnprintf(
+            buffer.add(len),
+            PAGE_SIZE.saturating_sub(len),
+            c"\n".as_char_ptr(),
+        )
+    } as usize;
+    // CAST: At most a page.
+    len as c_int
+}
+
+/// Makes `bindings::kernel_param` [`Sync`].
+#[repr(transparent)]
+pub(crate) struct KernelParam(pub(crate) bindings::kernel_param);
+
+// SAFETY: Only C code uses it, which never writes to it.
+unsafe impl Sync for KernelParam {}
+
+/// Makes `bindings::kernel_param_ops` [`Sync`].
+#[repr(transparent)]
+pub(crate) struct KernelParamOps(pub(crate) bindings::kernel_param_ops);
+
+// SAFETY: As above.
+unsafe impl Sync for KernelParamOps {}
+
+/// Puts a string into the `.modinfo` section, which `modinfo` shows.
+#[macro_export]
+macro_rules! modinfo {
+    ($($text:expr),+ $(,)?) => {
+        const _: () = {
+            const TEXT: &[u8] = concat!($($text,)+ "\0").as_bytes();
+
+            #[link_section = ".modinfo"]
+            #[used(compiler)]
+            static INFO: [u8; TEXT.len()] = {
+                let mut info = [0; TEXT.len()];
+                let mut i = 0;
+                while i < TEXT.len() {
+                    info[i] = TEXT[i];
+                    i += 1;
+                }
+                info
+            };
+        };
+    };
+}
+
+/// Makes the type `$type`, a [`Parameter`], the parameter `$name` with a file of mode `$mode`.
+#[macro_export]
+macro_rules! parameter {
+    ($name:literal: $type:ty, $mode:literal, $kind:literal, $description:literal) => {
+        $crate::modinfo!("parmtype=", $name, ":", $kind);
+        $crate::modinfo!("parm=", $name, ":", $description);
+
+        const _: () = {
+            static OPS: $crate::wrappers::module_param::KernelParamOps =
+                $crate::wrappers::module_param::KernelParamOps(
+                    ::kernel::bindings::kernel_param_ops {
+                        flags: 0,
+                        set: Some($crate::wrappers::module_param::set::<$type>),
+                        get: Some($crate::wrappers::module_param::get::<$type>),
+                        free: None,
+                    },
+                );
+
+            #[link_section = "__param"]
+            #[used(compiler)]
+            static PARAM: $crate::wrappers::module_param::KernelParam =
+                $crate::wrappers::module_param::KernelParam(::kernel::bindings::kernel_param {
+                    name: concat!($name, "\0").as_ptr().cast(),
+                    mod_: (&raw const ::kernel::bindings::__this_module).cast_mut(),
+                    ops: (&raw const OPS).cast(),
+                    perm: $mode,
+                    level: -1,
+                    flags: 0,
+                    __bindgen_anon_1: ::kernel::bindings::kernel_param__bindgen_ty_1 {
+                        arg: ::core::ptr::null_mut(),
+                    },
+                });
+        };
+    };
+}

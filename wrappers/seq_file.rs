@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files that are sequences of records, read through an iterator that keeps its place.
+//!
+//! C header: [`include/linux/seq_file.h`](srctree/include/linux/seq_file.h)
+
+use core::{
+    marker::PhantomData,
+    ptr, //
+};
+
+use kernel::{
+    bindings,
+    error::{
+        from_result,
+        to_result, //
+    },
+    prelude::*,
+    types::Opaque, //
+};
+
+/// An iterator over the records of a file that is open, one for each opening.
+///
+/// `seq_file` serialises the calls. Between [`start`](Self::start) and [`stop`](Self::stop) no user
+/// space is touched; between a `stop` and the next `start` any time may pass.
+pub(crate) trait Sequence: Send + 'static {
+    /// Makes the record at `position` the current one; false if there is none.
+    ///
+    /// `position` is 0 (a reader starts, or starts anew), or where the last `start` or `next` led.
+    fn start(&mut self, position: u64) -> bool;
+
+    /// Makes the record behind the current one the current one; false if there is none.
+    fn next(&mut self) -> bool;
+
+    /// Ends a run of calls.
+    fn stop(&mut self) {}
+
+    /// Writes out the current record. May be called twice for the same: no side effects.
+    fn show(&self, out: &mut Output<'_>) -> Result;
+}
+
+/// Where [`Sequence::show`] writes to.
+pub(crate) struct Output<'a>(&'a Opaque<bindings::seq_file>);
+
+impl Output<'_> {
+    /// Appends `bytes`. If they do not fit, `seq_file` makes room and shows the record again.
+    ///
+    /// Wraps `seq_write()`.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        // SAFETY: The `seq_file` is valid and locked by the reader that `show` is called for, and
+        // `bytes` is valid for its length. The result tells what `seq_file` notices by itself.
+        unsafe { bindings::seq_write(self.0.get(), bytes.as_ptr().cast(), bytes.len()) };
+    }
+}
+
+/// What belongs to one opening of a file: its iterator, and what else `O` is.
+///
+/// The iterator is touched by seq_file's callbacks alone, which hold the lock of the `seq_file`.
+pub(crate) struct Opened<S, O> {
+    sequence: S,
+    other: O,
+}
+
+/// The functions that make a file of a [`Sequence`].
+pub(crate) struct File<S, O>(PhantomData<(S, O)>);
+
+impl<S: Sequence, O: Send + Sync + 'static> File<S, O> {
+    const OPERATIONS: bindings::seq_operations = bindings::seq_operations {
+        start: Some(Self::start),
+        stop: Some(Self::stop),
+        next: Some(Self::next),
+        show: Some(Self::show),
+    };
+
+    /// Opens `file` as a sequence. Wraps `seq_open()`.
+    ///
+    /// # Safety
+    ///
+    /// To be called from `open` of the file operations of `file`, whose `release` is
+    /// [`Self::release`].
+    pub(crate) unsafe fn open(file: *mut bindings::file, sequence: S, other: O) -> Result {
+        let opened = KBox::new(Opened { sequence, other }, GFP_KERNEL)?;
+
+        // SAFETY: `file` is being opened, and the operations live as long as the module.
+        to_result(unsafe { bindings::seq_open(file, &Self::OPERATIONS) })?;
+
+        // SAFETY: `seq_open()` put its `seq_file` there, which nobody else knows yet.
+        unsafe {
+            let m = (*file).private_data.cast::<bindings::seq_file>();
+            (*m).private = KBox::into_raw(opened).cast();
+        }
+        Ok(())
+    }
+
+    /// `release` of the file operations. Wraps `seq_release()`.
+    ///
+    /// # Safety
+    ///
+    /// To be called once, for a file that [`Self::open`] opened.
+    pub(crate) unsafe extern "C" fn release(
+        inode: *mut bindings::inode,
+        file: *mut bindings::file,
+    ) -> c_int {
+        // SAFETY: By this function's own contract; the file is used by nobody any more.
+        unsafe {
+            let m = (*file).private_data.cast::<bindings::seq_file>();
+            drop(KBox::from_raw((*m).private.cast::<Opened<S, O>>()));
+            bindings::seq_release(inode, file)
+        }
+    }
+
+    /// What was given to [`Self::open`] besides the sequence.
+    ///
+    /// # Safety
+    ///
+    /// `file` must have been opened by [`Self::open`], and not be released while the result lives.
+    pub(crate) unsafe fn other<'a>(file: *mut bindings::file) -> &'a O {
+        // SAFETY: By this function's own contract. Only this field is borrowed: the other belongs
+        // to whoever reads.
+        unsafe {
+            let m = (*file).private_data.cast::<bindings::seq_file>();
+            &(*(*m).private.cast::<Opened<S, O>>()).other
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `m` must be of a file that [`Self::open`] opened, and locked by the caller.
+    unsafe fn sequence<'a>(m: *mut bindings::seq_file) -> &'a mut S {
+        // SAFETY: By this function's own contract, and only this field is borrowed.
+        unsafe { &mut (*(*m).private.cast::<Opened<S, O>>()).sequence }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::sequence`], and `position` must be valid.
+    unsafe extern "C" fn start(
+        m: *mut bindings::seq_file,
+        position: *mut bindings::loff_t,
+    ) -> *mut c_void {
+        // SAFETY: By this function's own contract.
+        let (sequence, position) = unsafe { (Self::sequence(m), *position) };
+        Self::current(m, sequence.start(u64::try_from(position).unwrap_or(0)))
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::start`].
+    unsafe extern "C" fn next(
+        m: *mut bindings::seq_file,
+        _: *mut c_void,
+        position: *mut bindings::loff_t,
+    ) -> *mut c_void {
+        // SAFETY: By this function's own contract.
+        let (sequence, position) = unsafe { (Self::sequence(m), &mut *position) };
+        // Moves at the end, too, as seq_file demands.
+        *position = position.saturating_add(1);
+        Self::current(m, sequence.next())
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::sequence`].
+    unsafe extern "C" fn stop(m: *mut bindings::seq_file, _: *mut c_void) {
+        // SAFETY: By this function's own contract.
+        unsafe { Self::sequence(m) }.stop();
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::sequence`].
+    unsafe extern "C" fn show(m: *mut bindings::seq_file, _: *mut c_void) -> c_int {
+        from_result(|| {
+            // SAFETY: By this function's own contract; `Opaque` is transparent.
+            let (sequence, out) = unsafe { (Self::sequence(m), &*m.cast()) };
+            sequence.show(&mut Output(out))?;
+            Ok(0)
+        })
+    }
+
+    /// A token for the current record: the sequence itself knows which one that is.
+    fn current(m: *mut bindings::seq_file, there: bool) -> *mut c_void {
+        if there {
+            m.cast()
+        } else {
+            ptr::null_mut()
+        }
+    }
+}

@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the kernel accounts to tasks, and whether they have ended.
+//!
+//! [`Thread`] and [`Process`] hold on to a `struct task_struct`, so that they can be read at any
+//! time, during an exec, after the exit, and after the parent has reaped them: what the kernel keeps of
+//! ended threads stays in the `struct signal_struct`, which lives as long as a task of its group is
+//! held.
+//!
+//! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h),
+//! [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h)
+
+use core::{
+    mem::offset_of,
+    ptr,
+    ptr::NonNull, //
+};
+
+use kernel::{
+    bindings,
+    sync::{
+        aref::ARef,
+        barrier::smp_rmb,
+        rcu, //
+    },
+    task::Task, //
+};
+
+use super::pid::Pid;
+
+/// Reads once what C code may write to meanwhile, as `READ_ONCE()` does.
+macro_rules! read_once {
+    ($($place:tt)+) => {
+        ptr::read_volatile(&raw const $($place)+)
+    };
+}
+
+/// What a task has used since it began.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Usage {
+    /// User time, as counted by the tick, in nanoseconds.
+    pub(crate) utime: u64,
+    /// System time, as counted by the tick, in nanoseconds.
+    pub(crate) stime: u64,
+    /// Time on the CPU, as the scheduler measured it (`sum_exec_runtime`), in nanoseconds.
+    pub(crate) runtime: u64,
+    /// Page faults that needed no I/O.
+    pub(crate) min_flt: u64,
+    /// Page faults that needed I/O.
+    pub(crate) maj_flt: u64,
+}
+
+impl Usage {
+    fn add(&mut self, other: &Self) {
+        // Sums of counters of the kernel, which wrap there, too.
+        self.utime = self.utime.wrapping_add(other.utime);
+        self.stime = self.stime.wrapping_add(other.stime);
+        self.runtime = self.runtime.wrapping_add(other.runtime);
+        self.min_flt = self.min_flt.wrapping_add(other.min_flt);
+        self.maj_flt = self.maj_flt.wrapping_add(other.maj_flt);
+    }
+}
+
+/// What is seen of a task at one time.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Reading {
+    /// What it has used. Of an ended task, these are the final totals.
+    pub(crate) usage: Usage,
+    /// Resident pages; 0 without an address space.
+    pub(crate) rss: u64,
+    /// Users of the address space; 0 without one.
+    pub(crate) mm_users: u32,
+    /// The letter of its state, as in `/proc/PID/stat`.
+    pub(crate) state: u8,
+    /// It is gone from every CPU, and will never run again.
+    pub(crate) ended: bool,
+}
+
+/// A process: a thread group as a whole, which keeps its identity across every exec.
+pub(crate) struct Process {
+    pid: ARef<Pid>,
+    /// Any task of the group; holds the `signal_struct`.
+    task: ARef<Task>,
+}
+
+/// One thread.
+pub(crate) struct Thread {
+    pid: ARef<Pid>,
+    task: ARef<Task>,
+}
+
+/// Takes a reference on the task that `pid` is attached to as `kind`. A zombie is a task, too.
+///
+/// Wraps `get_pid_task()`.
+fn task_of(pid: &Pid, kind: bindings::pid_type) -> Option<ARef<Task>> {
+    // SAFETY: `pid` is valid.
+    let task = unsafe { bindings::get_pid_task(pid.as_ptr(), kind) };
+
+    // SAFETY: `get_pid_task()` took a reference, which this takes over; `Task` is transparent.
+    NonNull::new(task).map(|task| unsafe { ARef::from_raw(task.cast()) })
+}
+
+/// CLOCK_BOOTTIME at which `task` (a process's first thread) began, in nanoseconds.
+fn start_boottime(task: &Task) -> u64 {
+    // SAFETY: `task` is valid. An exec may copy the same value from one leader to the next.
+    unsafe { read_once!((*task.as_ptr()).start_boottime) }
+}
+
+impl Process {
+    /// The process that `pid` leads; `None` if `pid` is none that leads one.
+    pub(crate) fn of(pid: &ARef<Pid>) -> Option<Self> {
+        Some(Self {
+            pid: pid.clone(),
+            task: task_of(pid, bindings::pid_type_PIDTYPE_TGID)?,
+        })
+    }
+
+    /// CLOCK_BOOTTIME at which it began, in nanoseconds.
+    pub(crate) fn start(&self) -> u64 {
+        start_boottime(&self.task)
+    }
+
+    fn signal(&self) -> *mut bindings::signal_struct {
+        // SAFETY: The task is held, and `signal` of a task does not change before its last put.
+        unsafe { (*self.task.as_ptr()).signal }
+    }
+
+    /// Reads the totals of all its threads, exited ones included, and what is seen of its leader.
+    ///
+    /// Context: any but interrupts; never sleeps. Takes the RCU read lock, `alloc_lock` of a thread,
+    /// and `stats_lock` if threads come and go all the while. Costs a walk over the threads.
+    pub(crate) fn read(&self) -> Reading {
+        let guard = rcu::read_lock();
+        let (usage, alive, finished, other) = self.totals(&guard);
+        let mut reading = Reading {
+            usage,
+            state: b'X',
+            ended: !alive && finished,
+            ..Reading::default()
+        };
+
+        // SAFETY: `pid` is valid; the task stays so under RCU.
+        let leader =
+            unsafe { bindings::pid_task(self.pid.as_ptr(), bindings::pid_type_PIDTYPE_TGID) };
+        if let Some(leader) = NonNull::new(leader) {
+            // SAFETY: RCU keeps the task valid while `guard` lives.
+            unsafe {
+                reading.state = state_letter(leader);
+                (reading.rss, reading.mm_users) = memory(leader);
+            }
+        }
+        if reading.mm_users == 0 {
+            // The leader is gone or going. Its address space lives on with the other threads.
+            if let Some(other) = other {
+                // SAFETY: As above.
+                let seen = unsafe { memory(other) };
+                (reading.rss, reading.mm_users) = seen;
+            }
+        }
+        reading
+    }
+
+    /// Sums up what is accounted to the process. Returns also whether a thread lives, whether
+    /// those that do not have left their CPU for good, and one that lives.
+    ///
+    /// As `thread_group_cputime()` does it: a thread that exits moves its share from its own fields
+    /// to those of the group in a write section of `stats_lock`.
+    fn totals(
+        &self,
+        guard: &rcu::Guard,
+    ) -> (Usage, bool, bool, Option<NonNull<bindings::task_struct>>) {
+        let signal = self.signal();
+
+        // SAFETY: The held task holds its `signal_struct`.
+        let sequence = || unsafe { read_once!((*signal).stats_lock.seqcount.seqcount.sequence) };
+
+        let before = sequence();
+        if before & 1 == 0 {
+            smp_rmb();
+            let totals = self.walk(guard);
+            smp_rmb();
+            if sequence() == before {
+                return totals;
+            }
+        }
+
+        // Threads exit just now: keep them from it for this one walk.
+        // SAFETY: As above for the lock, which is initialised with the `signal_struct`.
+        let _locked = unsafe { IrqSaved::lock(&raw mut (*signal).stats_lock.lock) };
+        self.walk(guard)
+    }
+
+    fn walk(&self, _: &rcu::Guard) -> (Usage, bool, bool, Option<NonNull<bindings::task_struct>>) {
+        let signal = self.signal();
+        let (mut alive, mut finished, mut other) = (false, true, None);
+
+        // SAFETY: The held task holds its `signal_struct`. The list of threads is an RCU list, and
+        // the RCU read lock is held: what `next` leads to is the list's head or the `thread_node`
+        // of a task that stays valid meanwhile. Those fields that change are read once.
+        unsafe {
+            let mut usage = Usage {
+                utime: read_once!((*signal).utime),
+                stime: read_once!((*signal).stime),
+                runtime: read_once!((*signal).sum_sched_runtime),
+                min_flt: read_once!((*signal).min_flt) as u64,
+                maj_flt: read_once!((*signal).maj_flt) as u64,
+            };
+            let head = &raw mut (*signal).thread_head;
+            let mut node = read_once!((*head).next);
+            while node != head {
+                let task = node
+                    .byte_sub(offset_of!(bindings::task_struct, thread_node))
+                    .cast::<bindings::task_struct>();
+                if read_once!((*task).exit_state) == 0 {
+                    alive = true;
+                    other = other.or(NonNull::new(task));
+                } else if !has_left_cpu(task) {
+                    finished = false;
+                }
+                usage.add(&usage_of(task));
+                node = read_once!((*node).next);
+            }
+            (usage, alive, finished, other)
+        }
+    }
+}
+
+impl Clone for Process {
+    fn clone(&self) -> Self {
+        Self {
+            pid: self.pid.clone(),
+            task: self.task.clone(),
+        }
+    }
+}
+
+impl Thread {
+    /// The thread that has `pid` as its TID; `None` if there is none.
+    pub(crate) fn of(pid: &ARef<Pid>) -> Option<Self> {
+        Some(Self {
+            pid: pid.clone(),
+            task: task_of(pid, bindings::pid_type_PIDTYPE_PID)?,
+        })
+    }
+
+    /// CLOCK_BOOTTIME at which it began, in nanoseconds.
+    pub(crate) fn start(&self) -> u64 {
+        start_boottime(&self.task)
+    }
+
+    /// Reads what is accounted to the thread.
+    ///
+    /// Context: any but interrupts; never sleeps. Takes the RCU read lock and `alloc_lock`.
+    pub(crate) fn read(&self) -> Reading {
+        let _guard = rcu::read_lock();
+        let Some(task) = NonNull::new(self.task.as_ptr()) else {
+            return Reading::default();
+        };
+
+        // SAFETY: The task is held.
+        unsafe {
+            let ended = if read_once!((*task.as_ptr()).exit_state) != 0 {
+                has_left_cpu(task.as_ptr())
+            } else {
+                // An exec by a thread that is not the leader makes it the leader: it lives on, but
+                // under the leader's PID, and its own TID is over.
+                read_once!((*task.as_ptr()).thread_pid) != self.pid.as_ptr()
+            };
+            let (rss, mm_users) = memory(task);
+            Reading {
+                usage: usage_of(task.as_ptr()),
+                rss,
+                mm_users,
+                state: state_letter(task),
+                ended,
+            }
+        }
+    }
+}
+
+impl Clone for Thread {
+    fn clone(&self) -> Self {
+        Self {
+            pid: self.pid.clone(),
+            task: self.task.clone(),
+        }
+    }
+}
+
+/// Whether a task whose `exit_state` is set has switched away from its CPU for the last time, so that
+/// its counters are final.
+///
+/// # Safety
+///
+/// `task` must be valid.
+unsafe fn has_left_cpu(task: *mut bindings::task_struct) -> bool {
+    // `exit_state` is set some way before the end. `__state` is set to `TASK_DEAD` before the last
+    // schedule(), and `on_cpu` cleared (with release semantics) behind it; the counters are read
+    // after both.
+    //
+    // SAFETY: By this function's own contract.
+    let left = unsafe {
+        read_once!((*task).__state) & bindings::TASK_DEAD != 0 && read_once!((*task).on_cpu) == 0
+    };
+    smp_rmb();
+    left
+}
+
+/// # Safety
+///
+/// `task` must be valid.
+unsafe fn usage_of(task: *mut bindings::task_struct) -> Usage {
+    // SAFETY: By this function's own contract; each field is read once.
+    unsafe {
+        Usage {
+            utime: read_once!((*task).utime),
+            stime: read_once!((*task).stime),
+            runtime: read_once!((*task).se.sum_exec_runtime),
+            min_flt: read_once!((*task).min_flt) as u64,
+            maj_flt: read_once!((*task).maj_flt) as u64,
+        }
+    }
+}
+
+/// The letter that `task_state_to_char()` gives.
+///
+/// # Safety
+///
+/// `task` must be valid.
+unsafe fn state_letter(task: NonNull<bindings::task_struct>) -> u8 {
+    // SAFETY: By this function's own contract.
+    let (state, exit_state) = unsafe {
+        (
+            read_once!((*task.as_ptr()).__state),
+            // CAST: A set of flags.
+            read_once!((*task.as_ptr()).exit_state) as u32,
+        )
+    };
+    let mut report = (state | exit_state) & bindings::TASK_REPORT;
+    if state & bindings::TASK_IDLE == bindings::TASK_IDLE {
+        report = bindings::TASK_REPORT_IDLE;
+    }
+    if state & (bindings::TASK_RTLOCK_WAIT | bindings::TASK_FROZEN) != 0 {
+        report = bindings::TASK_UNINTERRUPTIBLE;
+    }
+    let last_set_bit = (u32::BITS - report.leading_zeros()) as usize;
+    b"RSDTtXZPI".get(last_set_bit).copied().unwrap_or(b'?')
+}
+
+/// Resident pages and users of the address space of `task`, by the same counters as
+/// `/proc/PID/stat`; zeros if it has none.
+///
+/// # Safety
+///
+/// `task` must be valid, and its `alloc_lock` not held.
+unsafe fn memory(task: NonNull<bindings::task_struct>) -> (u64, u32) {
+    let task = task.as_ptr();
+
+    // SAFETY: By this function's own contract. `alloc_lock` (of `task_lock()`) keeps `mm` from being
+    // changed, and so the address space from going away.
+    unsafe {
+        if read_once!((*task).mm).is_null() || read_once!((*task).flags) & bindings::PF_KTHREAD != 0
+        {
+            return (0, 0);
+        }
+        bindings::spin_lock(&raw mut (*task).alloc_lock);
+        let mm = (*task).mm;
+        let seen = if mm.is_null() {
+            (0, 0)
+        } else {
+            let mm = &raw const (*mm).__bindgen_anon_1;
+            let pages = |member: u32| {
+                // What percpu_counter_read_positive() returns. CAST: Never negative.
+                read_once!((*mm).rss_stat[member as usize].count).max(0) as u64
+            };
+            (
+                pages(bindings::MM_FILEPAGES)
+                    .wrapping_add(pages(bindings::MM_ANONPAGES))
+                    .wrapping_add(pages(bindings::MM_SHMEMPAGES)),
+                // CAST: A count, never negative.
+                read_once!((*mm).mm_users.counter) as u32,
+            )
+        };
+        bindings::spin_unlock(&raw mut (*task).alloc_lock);
+        seen
+    }
+}
+
+/// A `spinlock_t` taken with interrupts off, as by `spin_lock_irqsave()`.
+///
+/// # Invariants
+///
+/// The lock is valid, and held by the current task.
+struct IrqSaved {
+    lock: *mut bindings::spinlock_t,
+    #[cfg(not(CONFIG_PREEMPT_RT))]
+    flags: usize,
+}
+
+impl IrqSaved {
+    /// # Safety
+    ///
+    /// `lock` must be valid while the result lives, and not be held by the current task.
+    unsafe fn lock(lock: *mut bindings::spinlock_t) -> Self {
+        // INVARIANT: Taken here, valid by this function's own contract.
+        #[cfg(not(CONFIG_PREEMPT_RT))]
+        return Self {
+            lock,
+            // SAFETY: By this function's own contract. Without PREEMPT_RT, a `spinlock_t` begins
+            // with its `raw_spinlock_t`.
+            flags: unsafe { bindings::_raw_spin_lock_irqsave(lock.cast()) },
+        };
+        #[cfg(CONFIG_PREEMPT_RT)]
+        {
+            // Interrupt handlers are threads then, and a `spinlock_t` a sleeping lock.
+            // SAFETY: By this function's own contract.
+            unsafe { bindings::spin_lock(lock) };
+            Self { lock }
+        }
+    }
+}
+
+impl Drop for IrqSaved {
+    fn drop(&mut self) {
+        // SAFETY: The lock is valid and held, as the type invariant says.
+        unsafe {
+            #[cfg(not(CONFIG_PREEMPT_RT))]
+            bindings::_raw_spin_unlock_irqrestore(self.lock.cast(), self.flags);
+            #[cfg(CONFIG_PREEMPT_RT)]
+            bindings::spin_unlock(self.lock);
+        }
+    }
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel's clocks, in nanoseconds.
+//!
+//! C header: [`include/linux/timekeeping.h`](srctree/include/linux/timekeeping.h)
+
+use kernel::bindings;
+
+/// `CLOCK_MONOTONIC`: what timers run on; stands still while the machine is suspended.
+///
+/// Context: any but NMI. Wraps `ktime_get()`.
+pub(crate) fn monotonic_ns() -> u64 {
+    // SAFETY: Can be called in any context but NMI.
+    let now = unsafe { bindings::ktime_get() };
+    // CAST: The clock counts from the boot on and is never negative.
+    now as u64
+}
+
+/// `CLOCK_BOOTTIME`: goes on while the machine is suspended.
+///
+/// Context: any but NMI. Wraps `ktime_get_boottime()`.
+pub(crate) fn boottime_ns() -> u64 {
+    // SAFETY: Can be called in any context but NMI.
+    let now = unsafe { bindings::ktime_get_with_offset(bindings::tk_offsets_TK_OFFS_BOOT) };
+    // CAST: As above.
+    now as u64
+}
