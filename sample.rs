@@ -24,7 +24,7 @@ use crate::wrappers::{
     },
 };
 
-/// One sample: what was seen of a task at one instant. `docs` of the fields: see the README.
+/// One sample: what was seen of a task at one instant. The README tells what users may rely on.
 #[derive(Clone, Copy)]
 pub(crate) struct Sample {
     /// Number of the instant in this history.

@@ -123,13 +123,14 @@ mirror() {
 		echo "$MIRROR"
 		return
 	fi
-	# The origin is known once the lists were fetched; before, take what looks like the archive.
+	# The origin is known once the lists were fetched. Before, apt leaves the field as it is: take
+	# what looks like the archive.
 	# shellcheck disable=SC2016
 	found=$(apt-get indextargets --format '$(REPO_URI)|$(ORIGIN)|$(LABEL)' 'Created-By: Packages' |
 		awk -F'|' '$2 == "Debian" && $3 == "Debian" { print $1; exit }')
 	# shellcheck disable=SC2016
-	[[ $found ]] || found=$(apt-get indextargets --format '$(REPO_URI)|$(ORIGIN)|$(COMPONENT)' 'Created-By: Packages' |
-		awk -F'|' '$2 == "" && $3 == "main" && $1 !~ /security/ { print $1; exit }')
+	[[ $found ]] || found=$(apt-get indextargets --no-release-info --format '$(REPO_URI)|$(ORIGIN)|$(COMPONENT)' 'Created-By: Packages' |
+		awk -F'|' '($2 == "" || $2 == "$(ORIGIN)") && $3 == "main" && $1 !~ /security/ { print $1; exit }')
 	[[ $found ]] || die "apt's configuration names no Debian mirror: set MIRROR to the address of one"
 	echo "$found"
 }
@@ -162,7 +163,7 @@ archive_open() {
 	sid | unstable) choices=("$SUITE") TOOLCHAIN_SUITE=$SUITE ;;
 	experimental | rc-buggy) choices=("sid $SUITE") TOOLCHAIN_SUITE=sid ;;
 	*)
-		choices=("$SUITE $SUITE-updates $SUITE-backports" "$SUITE")
+		choices=("$SUITE $SUITE-updates $SUITE-backports" "$SUITE $SUITE-updates" "$SUITE")
 		TOOLCHAIN_SUITE=$SUITE
 		;;
 	esac
@@ -187,6 +188,8 @@ archive_open() {
 			Dir::Cache "$ARCHIVE/cache";
 			Acquire::Languages "none";
 			Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+			Acquire::Check-Date "true";
+			Acquire::Check-Valid-Until "true";
 			APT::Architecture "amd64";
 			APT::Sandbox::User "root";
 		EOF
@@ -195,7 +198,7 @@ archive_open() {
 			archive_sources $suites >"$ARCHIVE/sources.list"
 			if STAGE_QUIET=1 stage "package lists of $suites" archive_update; then
 				fresh=1
-				echo "$suites" | complete "$ARCHIVE"
+				printf '%s\n' "$suites" "$ARCHIVE_MIRROR" | complete "$ARCHIVE"
 				break
 			fi
 			[[ $STAGE_LOG != *"is expired"* && $STAGE_LOG != *"not valid anymore"* ]] ||
@@ -208,11 +211,12 @@ archive_open() {
 	fi
 	if [[ ! $fresh ]]; then
 		[[ -e $ARCHIVE/complete ]] ||
-			die "no package lists of $SUITE from the mirror ${ARCHIVE_MIRROR}: is the network there, and $SUITE on that mirror? (MIRROR names another)"
-		# shellcheck disable=SC2046
-		archive_sources $(<"$ARCHIVE/complete") >"$ARCHIVE/sources.list"
+			die "no package lists of $SUITE from the mirror $ARCHIVE_MIRROR: is the network there, and $SUITE on that mirror? (MIRROR names another)"
 		say "the mirror does not answer: going on with the package lists of $(date -r "$ARCHIVE/complete" +%F)"
 	fi
+	{ read -r suites && read -r ARCHIVE_MIRROR; } <"$ARCHIVE/complete"
+	# shellcheck disable=SC2086
+	archive_sources $suites >"$ARCHIVE/sources.list"
 	unlock
 }
 

@@ -12,7 +12,6 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        barrier::smp_mb,
         Arc, //
     },
     task::Task,
@@ -47,7 +46,8 @@ impl Current {
         self.set_state(bindings::TASK_IDLE);
         // Pairs with the barrier of `wake_up_process()`: either we see what the waker did before,
         // or it sees our state.
-        smp_mb();
+        // SAFETY: Always safe to call.
+        unsafe { bindings::smp_mb() };
         if !self.should_stop() && may_sleep() {
             match deadline {
                 Some(ns) => {

@@ -20,7 +20,6 @@ use kernel::{
     bindings,
     sync::{
         aref::ARef,
-        barrier::smp_rmb,
         rcu, //
     },
     task::Task, //
@@ -48,6 +47,12 @@ pub(crate) struct Usage {
     pub(crate) min_flt: u64,
     /// Page faults that needed I/O.
     pub(crate) maj_flt: u64,
+}
+
+/// Orders what is read before against what is read behind. Wraps `smp_rmb()`.
+fn smp_rmb() {
+    // SAFETY: Always safe to call.
+    unsafe { bindings::smp_rmb() };
 }
 
 impl Usage {
