@@ -158,7 +158,9 @@ impl fmt::Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let end = self.len.saturating_add(text.len());
         let room = self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?;
-        room.copy_from_slice(text.as_bytes());
+        for (to, from) in room.iter_mut().zip(text.bytes()) {
+            *to = from;
+        }
         self.len = end;
         Ok(())
     }

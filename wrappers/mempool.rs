@@ -288,6 +288,7 @@ impl<T> Queue<T> {
     pub(crate) fn push_back(&mut self, object: Ref<T>) -> Result<(), Ref<T>> {
         let place = object.0;
         // Another queue may get hold of the same object at the same time: only one can have it.
+        // Acquire, so that what a former queue did to `next` comes before what we do.
         if object
             .object()
             .queue
