@@ -3,7 +3,6 @@
 //! `/sys/kernel/debug/taskmonitor`: reading gives all histories, writing takes commands.
 
 use kernel::{
-    current,
     fmt,
     prelude::*,
     sync::ArcBorrow,
@@ -21,7 +20,8 @@ use crate::{
     },
     wrappers::{
         debugfs,
-        seq_file, //
+        seq_file,
+        task::fatal_signal_pending, //
     },
 };
 
@@ -32,7 +32,10 @@ pub(crate) const NAME: &CStr = c"taskmonitor";
 pub(crate) const MODE: u16 = 0o600;
 
 impl seq_file::Sequence for Cursor {
-    fn start(&mut self, position: u64) -> bool {
+    fn start(&mut self, position: u64, anew: bool) -> bool {
+        if anew {
+            self.renew();
+        }
         if position == 0 {
             self.rewind()
         } else {
@@ -45,6 +48,10 @@ impl seq_file::Sequence for Cursor {
     }
 
     fn show(&self, out: &mut seq_file::Output<'_>) -> Result {
+        // Seeking shows all that lies before. Whoever seeks far can still be killed.
+        if fatal_signal_pending() {
+            return Err(EINTR);
+        }
         let (Some(sample), Some((pid, start))) = (self.sample(), self.task()) else {
             return Ok(());
         };
@@ -91,7 +98,7 @@ impl debugfs::Operations for Monitor {
                 rest = behind.get(1..).unwrap_or_default();
                 done += end + 1;
                 // Whoever writes a million commands can still be killed.
-                if current!().signal_pending() {
+                if fatal_signal_pending() {
                     return Ok(done);
                 }
             }

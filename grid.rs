@@ -32,10 +32,10 @@ impl Grid {
         }
     }
 
-    /// A new grid from `now` on, which goes on counting from this one's last instant.
+    /// A new grid from `now` on, which goes on counting behind this one's last instant.
     pub(crate) fn restart(&self, now: u64, period_us: NonZeroU32) -> Self {
         Self {
-            first: self.last_before(now),
+            first: self.last_before(now).saturating_add(1),
             ..Self::new(now, period_us)
         }
     }

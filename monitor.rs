@@ -61,8 +61,12 @@ pub(crate) const MAX_SAMPLES: u64 = 3600;
 /// Most tasks that are monitored at once.
 pub(crate) const MAX_TASKS: usize = 16384;
 
-/// Most tasks that are sampled, or gone past, under one hold of the lock.
+/// Most tasks that are sampled, or gone past, under one hold of the lock. Fewer, if they have many
+/// threads.
 const BATCH: usize = 64;
+
+/// Threads of a process that are read for what another task costs.
+const THREADS_A_TASK: usize = 8;
 
 /// What is sampled: the task itself, never just its number.
 enum Subject {
@@ -112,12 +116,9 @@ struct Monitored {
 }
 
 impl Monitored {
-    /// Takes a sample and records it. Whether the task has exited with it.
-    fn sample(&mut self, instant: u64, time: u64, pool: &Arc<Pool<Block>>) -> Result<bool> {
-        let Some(subject) = &self.subject else {
-            return Ok(false);
-        };
-        let reading = subject.read();
+    /// Reads the task and records that as a sample. Returns what was read.
+    fn sample(&mut self, instant: u64, time: u64, pool: &Arc<Pool<Block>>) -> Result<Reading> {
+        let reading = self.subject.as_ref().ok_or(ESRCH)?.read();
         let mut cputime = self.cputime;
         let (usr, sys) = cputime.update(&reading.usage);
         let sample = Sample {
@@ -129,7 +130,12 @@ impl Monitored {
             minflt: reading.usage.min_flt,
             majflt: reading.usage.maj_flt,
             mm_users: reading.mm_users,
-            state: if reading.ended { b'X' } else { reading.state },
+            state: match reading.state {
+                _ if reading.ended => b'X',
+                // Being reaped, but still on its CPU: `X` is for the last sample alone.
+                b'X' => b'Z',
+                state => state,
+            },
         };
 
         // Without memory for it the instant is missed, and the exit is recorded at a later one.
@@ -139,9 +145,23 @@ impl Monitored {
         if reading.ended {
             self.subject = None;
             self.exited = time;
+            self.history.finish();
         }
-        Ok(reading.ended)
+        Ok(reading)
     }
+}
+
+/// A task that has exited, and when that was recorded.
+struct Exit {
+    time: u64,
+    number: u64,
+    pid: ARef<Pid>,
+}
+
+/// The time for a sample that is taken now, later than that of any sample yet.
+fn stamp(last: &mut u64) -> u64 {
+    *last = timekeeping::boottime_ns().max(last.saturating_add(1));
+    *last
 }
 
 /// The tasks, and when they are sampled. Protected by a spinlock.
@@ -157,25 +177,41 @@ struct Set {
 }
 
 impl Set {
-    /// The time for samples that are taken now, later than that of any sample yet.
-    fn stamp(&mut self) -> u64 {
-        self.last_time = timekeeping::boottime_ns().max(self.last_time.saturating_add(1));
-        self.last_time
-    }
-
     /// Samples up to [`BATCH`] living tasks, from number `from` on. Returns the number to go on with.
     fn sample_batch(&mut self, from: u64, instant: u64, pool: &Arc<Pool<Block>>) -> Option<u64> {
-        let time = self.stamp();
         let mut cursor = self.tasks.cursor_lower_bound_mut(&from);
-        for _ in 0..BATCH {
+        let mut cost = 0;
+        while cost < BATCH {
             let mut here = cursor?;
             let (_, task) = here.current_mut();
+            cost += 1;
             // A task that was added at this instant has its sample of it.
             if task.subject.is_some() && task.sampled < instant {
                 // A sample that finds no memory shows as a gap in `seq`.
-                if task.sample(instant, time, pool).unwrap_or(false) {
-                    self.living = self.living.saturating_sub(1);
+                if let Ok(reading) = task.sample(instant, stamp(&mut self.last_time), pool) {
+                    self.living = self.living.saturating_sub(usize::from(reading.ended));
+                    cost += reading.threads / THREADS_A_TASK;
                 }
+            }
+            cursor = here.move_next();
+        }
+        cursor.map(|here| *here.current().0)
+    }
+
+    /// Goes through up to [`BATCH`] tasks, from number `from` on, for one that exited before `best`
+    /// did. Returns the number to go on with.
+    fn oldest_exit(&mut self, from: u64, best: &mut Option<Exit>) -> Option<u64> {
+        let mut cursor = self.tasks.cursor_lower_bound_mut(&from);
+        for _ in 0..BATCH {
+            let here = cursor?;
+            let (&number, task) = here.current();
+            let earlier = best.as_ref().is_none_or(|best| task.exited < best.time);
+            if task.subject.is_none() && earlier {
+                *best = Some(Exit {
+                    time: task.exited,
+                    number,
+                    pid: task.pid.clone(),
+                });
             }
             cursor = here.move_next();
         }
@@ -290,7 +326,7 @@ impl Monitor {
                 from = number.saturating_add(1);
             }
         }
-        self.make_room(&mut control)?;
+        let room = self.room()?;
         let number = control.next;
         control.insert(&pid, number)?;
 
@@ -306,12 +342,12 @@ impl Monitor {
             exited: 0,
             history: History::new(),
         };
-        let time = set.stamp();
+        let time = stamp(&mut set.last_time);
         match task.sample(instant, time, &self.pool) {
-            Ok(exited) => {
+            Ok(reading) => {
                 set.tasks.insert(node.into_node(number, task));
                 set.len = set.len.saturating_add(1);
-                set.living = set.living.saturating_add(usize::from(!exited));
+                set.living = set.living.saturating_add(usize::from(!reading.ended));
             }
             Err(error) => {
                 drop(set);
@@ -321,29 +357,35 @@ impl Monitor {
         }
         drop(set);
         control.next = number.saturating_add(1);
+        if let Some(exit) = room {
+            self.forget(&mut control, exit.number, &exit.pid);
+        }
         self.tell_sampler(&control);
         Ok(())
     }
 
-    /// Makes sure that one more task can be monitored: at the limit, the history of the task that
-    /// exited longest ago goes.
-    fn make_room(&self, control: &mut Control) -> Result {
-        let mut set = self.set.lock();
-        if set.len < MAX_TASKS {
-            return Ok(());
+    /// What must go for one more task to be monitored: nothing, or at the limit the history of the
+    /// task that exited longest ago. Fails with `ENOSPC` if all are living.
+    ///
+    /// To be called with `control` locked, so that no task comes or goes meanwhile; one that exits
+    /// meanwhile does so later than any that has.
+    fn room(&self) -> Result<Option<Exit>> {
+        if self.len() < MAX_TASKS {
+            return Ok(None);
         }
-        let (number, pid) = set
-            .tasks
-            .iter()
-            .filter(|(_, task)| task.subject.is_none())
-            .min_by_key(|(_, task)| task.exited)
-            .map(|(number, task)| (*number, task.pid.clone()))
-            .ok_or(ENOSPC)?;
-        let removed = set.remove(number);
-        drop(set);
+        let (mut next, mut best) = (Some(0), None);
+        while let Some(from) = next {
+            next = self.set.lock().oldest_exit(from, &mut best);
+        }
+        best.map(Some).ok_or(ENOSPC)
+    }
+
+    /// Removes a task and drops its history.
+    fn forget(&self, control: &mut Control, number: u64, pid: &Pid) {
+        control.remove(pid, number);
+        let removed = self.set.lock().remove(number);
+        // Not under the lock: a history has many blocks.
         drop(removed);
-        control.remove(&pid, number);
-        Ok(())
     }
 
     /// Stops monitoring each task that `nr` means, or meant, to the current task, and drops their
@@ -355,10 +397,7 @@ impl Monitor {
         let mut control = self.control.lock();
         let (mut from, mut found) = (0, false);
         while let Some((number, pid)) = control.find(namespace, nr, from) {
-            control.remove(&pid, number);
-            let removed = self.set.lock().remove(number);
-            // Not under the lock: a history has many blocks.
-            drop(removed);
+            self.forget(&mut control, number, &pid);
             from = number.saturating_add(1);
             found = true;
         }
@@ -444,9 +483,13 @@ impl Cursor {
         }
     }
 
-    /// Begins (anew), at the first sample of all; false if there is none.
-    pub(crate) fn rewind(&mut self) -> bool {
+    /// Shows what was taken until now from here on.
+    pub(crate) fn renew(&mut self) {
         self.until = self.monitor.set.lock().last_time;
+    }
+
+    /// Goes to the first sample of all; false if there is none.
+    pub(crate) fn rewind(&mut self) -> bool {
         self.find(0)
     }
 

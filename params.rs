@@ -72,7 +72,7 @@ impl Parameter for Target {
         };
         for item in value.to_bytes().split(|byte| *byte == b',') {
             let place = targets.pids.get_mut(targets.len).ok_or(EINVAL)?;
-            *place = parse_pid(item.trim_ascii())?;
+            *place = parse_pid(item)?;
             targets.len += 1;
         }
         TARGETS.replace(lock, targets);
@@ -134,11 +134,13 @@ pub(crate) fn at_load(module: &'static ThisModule) -> AtLoad {
 pub(crate) struct Registration(&'static ThisModule);
 
 impl Registration {
-    /// Context: may sleep.
-    pub(crate) fn new(module: &'static ThisModule, monitor: Arc<Monitor>) -> Self {
+    /// `read` is what the monitor was made with. Context: may sleep.
+    pub(crate) fn new(module: &'static ThisModule, read: &AtLoad, monitor: Arc<Monitor>) -> Self {
         module_param::with_lock(module, |lock| {
-            // Whatever was written since the parameters were read.
-            monitor.set_period(period());
+            // Its file may have been written to since it was read.
+            if period() != read.period_us {
+                monitor.set_period(period());
+            }
             LIVE.replace(lock, Some(monitor))
         });
         Self(module)

@@ -226,6 +226,12 @@ impl History {
         if let Some(block) = pool.alloc(Block::empty()) {
             return Some(block);
         }
+        // Nothing is given up unless that frees one. Readers get at blocks under the lock that our
+        // caller holds, so what no reader holds now stays so.
+        let newest = self.newest.as_ref().map(|newest| newest.block());
+        if !self.full.iter().any(Ref::is_unique) && !newest.is_some_and(Ref::is_unique) {
+            return None;
+        }
         while let Some(oldest) = self.full.pop_front() {
             self.gone = self.gone.max(end_of(&oldest));
             if let Ok(block) = oldest.try_into_unique() {
@@ -235,6 +241,11 @@ impl History {
         let last = self.newest.take()?.finish();
         self.gone = self.gone.max(end_of(&last));
         last.try_into_unique().ok()
+    }
+
+    /// Gives back what only a history that goes on needs.
+    pub(crate) fn finish(&mut self) {
+        self.spare = None;
     }
 
     /// The place of the oldest sample that is kept.

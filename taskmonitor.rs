@@ -90,7 +90,8 @@ struct TaskMonitor {
 
 impl kernel::Module for TaskMonitor {
     fn init(module: &'static ThisModule) -> Result<Self> {
-        let params::AtLoad { targets, period_us } = params::at_load(module);
+        let at_load = params::at_load(module);
+        let (targets, period_us) = (&at_load.targets, at_load.period_us);
         let cache = slab::Cache::<sample::Object>::new(
             c"task_sample",
             slab::Flags::RECLAIM_ACCOUNT | slab::Flags::NO_MERGE,
@@ -106,14 +107,14 @@ impl kernel::Module for TaskMonitor {
             }
         }
         let sampler = kthread::Registration::new(sampler::NAME, monitor.clone())?;
-        let params = params::Registration::new(module, monitor.clone());
+        let params = params::Registration::new(module, &at_load, monitor.clone());
 
         // The last step that can fail (see there).
         let file =
             wrappers::debugfs::File::new(debugfs::NAME, debugfs::MODE, module, monitor.clone());
         let file = match file {
             Ok(file) => Some(file),
-            Err(error) if error == ENODEV || error == EPERM => {
+            Err(error) if error == EPERM => {
                 pr_warn!("debugfs is off: its files are not there\n");
                 None
             }
@@ -121,11 +122,13 @@ impl kernel::Module for TaskMonitor {
         };
 
         pr_info!(
-            "version {}, period_us {}, {} tasks, reserve {}\n",
+            "version {}, period_us {}, max_samples {}, max_tasks {}, reserve {}; {} tasks\n",
             version!(),
             period_us.get(),
-            monitor.len(),
-            RESERVE
+            monitor::MAX_SAMPLES,
+            monitor::MAX_TASKS,
+            RESERVE,
+            monitor.len()
         );
         let (sample_size, block_size, samples) = sample::SIZES;
         pr_info!(

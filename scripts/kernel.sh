@@ -11,7 +11,7 @@
 # What is unpacked of linux-source: what modules_prepare builds and includes, and what one reads.
 SOURCE_PARTS=(
 	.clippy.toml .rustfmt.toml COPYING
-	Documentation/rust arch/x86 drivers/android drivers/base drivers/block/rnull fs/debugfs
+	Documentation/rust arch/x86 drivers/android drivers/base fs/debugfs
 	fs/kernfs fs/proc fs/seq_file.c fs/sysfs include init kernel lib mm rust samples/rust scripts
 	security tools/arch/x86 tools/bpf/resolve_btfids tools/build tools/include tools/lib
 	tools/objtool tools/scripts
@@ -98,6 +98,7 @@ kernel_cached() {
 kernel_make() {
 	local changes
 	discard "$KERNEL"
+	trap 'discard "$KERNEL"' EXIT
 	mkdir -p "$KERNEL"/{source,build}
 	stage "kernel $RELEASE: headers, image and source $VERSION" kernel_fetch ||
 		die "could not fetch linux-headers-$RELEASE, $IMAGE_PACKAGE and $SOURCE_PACKAGE in version $VERSION (see above): is the network there? if the archive has moved on to another version, set RELEASE, or none"
@@ -105,6 +106,8 @@ kernel_make() {
 		die "the kernel $RELEASE has no CONFIG_RUST=y: Rust modules need one that has (Debian's from 6.16 on; Debian 13's are in trixie-backports)"
 	! grep -qx CONFIG_MODVERSIONS=y "$KDIR/.config" ||
 		die "the kernel $RELEASE has CONFIG_MODVERSIONS=y, for which nothing is built here: set RELEASE to another"
+	stage "kernel $RELEASE: unpacking the source" kernel_unpack ||
+		die "could not unpack $SOURCE_PACKAGE (see above): is there 1 GB of space in $CACHE?"
 	check_tool rustc RUSTC rust_version
 	check_tool bindgen BINDGEN bindgen_version
 	stage "kernel $RELEASE: configuration" kernel_make_target olddefconfig ||
@@ -116,10 +119,11 @@ kernel_make() {
 	kernel_prove
 	rm -r "$KERNEL/packages"
 	complete "$KERNEL" <<<"$1"
+	trap - EXIT
 }
 
 kernel_fetch() {
-	local root=$KERNEL/packages top=$SOURCE_PACKAGE headers part parts=()
+	local root=$KERNEL/packages headers
 	fetch "$root" "linux-headers-$RELEASE=$VERSION" "$SOURCE_PACKAGE=$VERSION" \
 		"$IMAGE_PACKAGE=$(archive_version "$IMAGE_PACKAGE")" || return
 	headers=$root/usr/src/linux-headers-$RELEASE
@@ -128,11 +132,15 @@ kernel_fetch() {
 	# With it, modules get BTF, too.
 	[[ ! -e $headers/vmlinux ]] || cp "$headers/vmlinux" "$KDIR/" || return
 	find "$root" -name 'vmlinuz*' -type f -exec cp {} "$VMLINUZ" \; || return
-	[[ -s $VMLINUZ ]] || return
+	[[ -s $VMLINUZ ]]
+}
+
+kernel_unpack() {
+	local top=$SOURCE_PACKAGE part parts=()
 	for part in "${SOURCE_PARTS[@]}"; do
 		parts+=("$top/$part")
 	done
-	tar -xf "$root/usr/src/$SOURCE_PACKAGE.tar.xz" -C "$KERNEL/source" --strip-components=1 \
+	tar -xf "$KERNEL/packages/usr/src/$SOURCE_PACKAGE.tar.xz" -C "$KERNEL/source" --strip-components=1 \
 		--anchored --no-wildcards "${parts[@]}" \
 		--wildcards "$top/*Kconfig*" "$top/*Makefile*" "$top/*Kbuild*"
 }

@@ -65,10 +65,12 @@ toolchain_bootstrap() {
 toolchain_make() {
 	need mmdebstrap:mmdebstrap unshare:util-linux
 	discard "$TOOLCHAIN"
+	trap 'discard "$TOOLCHAIN"' EXIT
 	mkdir -p "$TOOLCHAIN"
 	stage "toolchain: a folder of Debian $TOOLCHAIN_SUITE with its compilers" toolchain_bootstrap ||
 		die "could not make the toolchain folder (see above): is the network there, and 2 GB of space in $CACHE?"
 	toolchain_versions "$TOOLCHAIN/root" | complete "$TOOLCHAIN"
+	trap - EXIT
 }
 
 # toolchain_remake: for a toolchain that is older than the kernel it is to serve.

@@ -73,7 +73,7 @@ impl<T: Operations> File<T> {
     /// Creates the file `name`. It can be opened before this returns, so this must be the last step
     /// of loading that can fail: a module that fails to load is freed, open files or not.
     ///
-    /// Where debugfs is not to be had (`debugfs=off`, or not built), fails with `ENODEV`.
+    /// Where debugfs is switched off (`debugfs=off`), fails with `EPERM`.
     ///
     /// Context: may sleep. Wraps `debugfs_create_file_full()`.
     pub(crate) fn new(

@@ -128,8 +128,8 @@ impl<T: Run + 'static> Registration<T> {
         let data = unsafe { &*data.cast::<T>() };
         data.run(&Current(NotThreadSafe));
 
-        // The owner's `kthread_stop()` must find the thread, and would if it had ended: the
-        // reference of the registration keeps the task. But its stop must be waited for by one.
+        // kthread_stop() may come after that: it works on a thread that has ended, too, as long as
+        // the task is held, as the registration does.
         0
     }
 }

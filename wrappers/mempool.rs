@@ -163,13 +163,18 @@ impl<T> Ref<T> {
         self.0 == other.0
     }
 
+    /// Whether this is the only reference on the object.
+    pub(crate) fn is_unique(&self) -> bool {
+        // Others can make new references only from ones that they have, so a count of 1 stays 1.
+        // Acquire, so that what the others did with the object comes before what we do.
+        self.object().refcount.as_atomic().load(Acquire) == 1
+    }
+
     /// Returns the object for exclusive use if this is the only reference on it, else the reference
     /// itself.
     pub(crate) fn try_into_unique(self) -> Result<UniqueRef<T>, Self> {
-        // Others can make new references only from ones that they have, so a count of 1 stays 1.
-        // Acquire, so that what the others did with the object comes before what we do.
-        if self.object().refcount.as_atomic().load(Acquire) == 1 {
-            // INVARIANT: Just seen. An object in a queue has that queue's reference: so it is in none.
+        if self.is_unique() {
+            // INVARIANT: Just seen, and nobody else can change it. An object in a queue has that queue's reference: so it is in none.
             Ok(UniqueRef(self))
         } else {
             Err(self)
@@ -324,6 +329,11 @@ impl<T> Queue<T> {
     /// Returns the first object.
     pub(crate) fn front(&self) -> Option<&Ref<T>> {
         self.head.as_ref()
+    }
+
+    /// Goes through the objects, the first first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Ref<T>> {
+        core::iter::successors(self.front(), |object| self.next_of(object).ok().flatten())
     }
 
     /// Returns the object behind `object`, if `object` is in this queue and not the last one.

@@ -26,8 +26,9 @@ use kernel::{
 pub(crate) trait Sequence: Send + 'static {
     /// Makes the record at `position` the current one; false if there is none.
     ///
-    /// `position` is 0 (a reader starts, or starts anew), or where the last `start` or `next` led.
-    fn start(&mut self, position: u64) -> bool;
+    /// `position` is 0, or where the last `start` or `next` led. `anew` tells that a reader begins
+    /// at the beginning of the file, where a position of 0 alone may also mean one that seeks.
+    fn start(&mut self, position: u64, anew: bool) -> bool;
 
     /// Makes the record behind the current one the current one; false if there is none.
     fn next(&mut self) -> bool;
@@ -139,8 +140,13 @@ impl<S: Sequence, O: Send + Sync + 'static> File<S, O> {
         position: *mut bindings::loff_t,
     ) -> *mut c_void {
         // SAFETY: By this function's own contract.
-        let (sequence, position) = unsafe { (Self::sequence(m), *position) };
-        Self::current(m, sequence.start(u64::try_from(position).unwrap_or(0)))
+        let (sequence, position, read) = unsafe { (Self::sequence(m), *position, (*m).read_pos) };
+        // Who seeks starts at 0, too, but `read_pos` still says how far it had read.
+        let anew = position == 0 && read == 0;
+        Self::current(
+            m,
+            sequence.start(u64::try_from(position).unwrap_or(0), anew),
+        )
     }
 
     /// # Safety

@@ -18,6 +18,7 @@ use core::{
 
 use kernel::{
     bindings,
+    current,
     sync::{
         aref::ARef,
         rcu, //
@@ -79,6 +80,8 @@ pub(crate) struct Reading {
     pub(crate) state: u8,
     /// It is gone from every CPU, and will never run again.
     pub(crate) ended: bool,
+    /// How many threads were looked at for it.
+    pub(crate) threads: usize,
 }
 
 /// A process: a thread group as a whole, which keeps its identity across every exec.
@@ -136,11 +139,12 @@ impl Process {
     /// and `stats_lock` if threads come and go all the while. Costs a walk over the threads.
     pub(crate) fn read(&self) -> Reading {
         let guard = rcu::read_lock();
-        let (usage, alive, finished, other) = self.totals(&guard);
+        let totals = self.totals(&guard);
         let mut reading = Reading {
-            usage,
+            usage: totals.usage,
             state: b'X',
-            ended: !alive && finished,
+            ended: totals.ended,
+            threads: totals.threads,
             ..Reading::default()
         };
 
@@ -156,7 +160,7 @@ impl Process {
         }
         if reading.mm_users == 0 {
             // The leader is gone or going. Its address space lives on with the other threads.
-            if let Some(other) = other {
+            if let Some(other) = totals.with_mm {
                 // SAFETY: As above.
                 let seen = unsafe { memory(other) };
                 (reading.rss, reading.mm_users) = seen;
@@ -165,15 +169,11 @@ impl Process {
         reading
     }
 
-    /// Sums up what is accounted to the process. Returns also whether a thread lives, whether
-    /// those that do not have left their CPU for good, and one that lives.
+    /// Sums up what is accounted to the process.
     ///
     /// As `thread_group_cputime()` does it: a thread that exits moves its share from its own fields
     /// to those of the group in a write section of `stats_lock`.
-    fn totals(
-        &self,
-        guard: &rcu::Guard,
-    ) -> (Usage, bool, bool, Option<NonNull<bindings::task_struct>>) {
+    fn totals(&self, guard: &rcu::Guard) -> Totals {
         let signal = self.signal();
 
         // SAFETY: The held task holds its `signal_struct`.
@@ -195,15 +195,20 @@ impl Process {
         self.walk(guard)
     }
 
-    fn walk(&self, _: &rcu::Guard) -> (Usage, bool, bool, Option<NonNull<bindings::task_struct>>) {
+    fn walk(&self, _: &rcu::Guard) -> Totals {
         let signal = self.signal();
-        let (mut alive, mut finished, mut other) = (false, true, None);
+        let mut totals = Totals {
+            usage: Usage::default(),
+            ended: true,
+            threads: 0,
+            with_mm: None,
+        };
 
         // SAFETY: The held task holds its `signal_struct`. The list of threads is an RCU list, and
         // the RCU read lock is held: what `next` leads to is the list's head or the `thread_node`
         // of a task that stays valid meanwhile. Those fields that change are read once.
         unsafe {
-            let mut usage = Usage {
+            totals.usage = Usage {
                 utime: read_once!((*signal).utime),
                 stime: read_once!((*signal).stime),
                 runtime: read_once!((*signal).sum_sched_runtime),
@@ -217,17 +222,31 @@ impl Process {
                     .byte_sub(offset_of!(bindings::task_struct, thread_node))
                     .cast::<bindings::task_struct>();
                 if read_once!((*task).exit_state) == 0 {
-                    alive = true;
-                    other = other.or(NonNull::new(task));
-                } else if !has_left_cpu(task) {
-                    finished = false;
+                    totals.ended = false;
+                    // One that exits loses its address space a while before.
+                    if !read_once!((*task).mm).is_null() {
+                        totals.with_mm = totals.with_mm.or(NonNull::new(task));
+                    }
+                } else {
+                    totals.ended &= has_left_cpu(task);
                 }
-                usage.add(&usage_of(task));
+                totals.usage.add(&usage_of(task));
+                totals.threads = totals.threads.wrapping_add(1);
                 node = read_once!((*node).next);
             }
-            (usage, alive, finished, other)
         }
+        totals
     }
+}
+
+/// What a walk over the threads of a process finds.
+struct Totals {
+    usage: Usage,
+    /// No thread lives, and those that do not have left their CPUs for good.
+    ended: bool,
+    threads: usize,
+    /// A living thread with an address space.
+    with_mm: Option<NonNull<bindings::task_struct>>,
 }
 
 impl Clone for Process {
@@ -269,7 +288,9 @@ impl Thread {
             } else {
                 // An exec by a thread that is not the leader makes it the leader: it lives on, but
                 // under the leader's PID, and its own TID is over.
-                read_once!((*task.as_ptr()).thread_pid) != self.pid.as_ptr()
+                // (NULL is that of a thread that is being reaped just now.)
+                let now = read_once!((*task.as_ptr()).thread_pid);
+                !now.is_null() && now != self.pid.as_ptr()
             };
             let (rss, mm_users) = memory(task);
             Reading {
@@ -278,6 +299,7 @@ impl Thread {
                 mm_users,
                 state: state_letter(task),
                 ended,
+                threads: 1,
             }
         }
     }
@@ -289,6 +311,17 @@ impl Clone for Thread {
             pid: self.pid.clone(),
             task: self.task.clone(),
         }
+    }
+}
+
+/// Whether the current task is about to be killed. Wraps `fatal_signal_pending()`.
+///
+/// Context: process context.
+pub(crate) fn fatal_signal_pending() -> bool {
+    current!().signal_pending() && {
+        // SAFETY: The current task is valid; its signals may change meanwhile.
+        let signals = unsafe { read_once!((*Task::current_raw()).pending.signal.sig[0]) };
+        signals & (1 << (bindings::SIGKILL - 1)) != 0
     }
 }
 
@@ -304,9 +337,10 @@ unsafe fn has_left_cpu(task: *mut bindings::task_struct) -> bool {
     // after both.
     //
     // SAFETY: By this function's own contract.
-    let left = unsafe {
-        read_once!((*task).__state) & bindings::TASK_DEAD != 0 && read_once!((*task).on_cpu) == 0
-    };
+    let dead = unsafe { read_once!((*task).__state) } & bindings::TASK_DEAD != 0;
+    smp_rmb();
+    // SAFETY: As above.
+    let left = dead && unsafe { read_once!((*task).on_cpu) } == 0;
     smp_rmb();
     left
 }

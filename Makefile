@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# `make help` says what there is. Kbuild has a file of its own and does not read this one.
+#
+# The module alone is built like any other out-of-tree module. Everything that needs Debian's
+# compilers or a virtual machine is a script, which can be called without make, too.
+
+RELEASE ?= $(shell uname -r)
+
+# A KDIR must hold Rust metadata: the distribution's, or the one that `make kdir` made (the newest).
+ifeq ($(origin KDIR),undefined)
+KDIR := $(patsubst %/rust/libkernel.rmeta,%,$(wildcard /lib/modules/$(RELEASE)/build/rust/libkernel.rmeta))
+ifeq ($(KDIR),)
+cache := $(or $(TASKMONITOR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/taskmonitor)
+KDIR := $(patsubst %/complete,%/build,$(shell \
+	ls -t '$(cache)/kernel/$(RELEASE)-'????????????/complete 2>/dev/null | head -n 1))
+endif
+endif
+
+# What goes to Kbuild as it is, with everything that was given to make (V=1, CLIPPY=1, W=1, ...).
+KBUILD_TARGETS := modules modules_install rust-analyzer rustdoc nsdeps compile_commands.json
+
+.PHONY: all $(KBUILD_TARGETS) clean kdir demo test shell lint help
+all: modules
+
+$(KBUILD_TARGETS): kdir-found
+	$(MAKE) -C $(KDIR) M=$(CURDIR) $@
+
+.PHONY: kdir-found
+kdir-found:
+	@[ -n '$(KDIR)' ] || { echo >&2 'The headers of the kernel $(RELEASE) have no Rust metadata: run "make kdir" to make some (as root, if this is not the Debian that the kernel is from), or give KDIR=FOLDER of a kernel tree that has.'; exit 1; }
+
+clean:
+	$(if $(KDIR),$(MAKE) -C $(KDIR) M=$(CURDIR) $@)
+	rm -rf build
+
+kdir:
+	@scripts/kdir --running
+
+demo shell lint:
+	@scripts/$@
+
+test:
+	@tests/run $(TESTS)
+
+help:
+	@echo 'On this machine, for the kernel $(RELEASE):'
+	@echo '  make                 taskmonitor.ko; needs a KDIR with Rust metadata'
+	@echo '  make kdir            makes one, where the headers have none (Debian)'
+	@echo '  make modules_install, clean, rust-analyzer, rustdoc, nsdeps, compile_commands.json'
+	@echo '                       as for every out-of-tree module'
+	@echo '  variables: KDIR=FOLDER RELEASE=RELEASE CLIPPY=1 V=1, and all others of Kbuild'
+	@echo
+	@echo 'With a stock Debian kernel in a virtual machine:'
+	@echo '  make demo            shows the module at work'
+	@echo '  make shell           an interactive shell with the module loaded'
+	@echo '  make test            runs the tests; TESTS="load history" only these'
+	@echo '  make lint            rustfmt, clippy, modpost, shellcheck'
+	@echo '  variables: SUITE=SUITE RELEASE=RELEASE MIRROR=ADDRESS (see scripts/lib.sh)'

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# The module and the helper of the tests, built with the toolchain for the kernel of the virtual
+# machine. What is built lies in build/RELEASE, apart from what `make` builds beside the sources.
+#
+# To be sourced; brings lib.sh, toolchain.sh and kernel.sh along.
+
+# shellcheck source-path=SCRIPTDIR
+source "${BASH_SOURCE[0]%/*}/lib.sh"
+source "$TOP/scripts/toolchain.sh"
+source "$TOP/scripts/kernel.sh"
+
+# build: sets MODULE and HELPER to what was built, and VMLINUZ and RELEASE to the kernel it is for.
+build() {
+	local folder
+	kernel_open
+	folder=$TOP/build/$RELEASE
+	MODULE=$folder/taskmonitor.ko HELPER=$folder/helper
+	mkdir -p "$folder"
+	exec {BUILD_FD}>"$folder/.lock"
+	flock "$BUILD_FD"
+	# Errors are the compiler's to explain, in full.
+	STAGE_TAIL=+1 stage "module for $RELEASE" build_module "$folder" || die "taskmonitor.ko does not build (see above)"
+	STAGE_TAIL=+1 stage "helper of the guest" build_helper || die "tests/helper.c does not build (see above)"
+	exec {BUILD_FD}>&-
+}
+
+# build_module FOLDER [VARIABLE=VALUE...]: builds the module in FOLDER. Kbuild has MO= for that, but
+# refuses it where `make` has built beside the sources before; so FOLDER gets links to the sources.
+build_module() {
+	local folder=$1
+	shift
+	mkdir -p "$folder" &&
+		find "$folder" -maxdepth 1 -type l -delete &&
+		ln -s "$TOP"/Kbuild "$TOP"/wrappers "$TOP"/*.rs "$folder/" &&
+		toolchain_run make -s -C "$KDIR" M="$folder" "$@"
+}
+
+build_helper() {
+	[[ $HELPER -nt $TOP/tests/helper.c ]] ||
+		toolchain_run gcc -std=gnu11 -static -O2 -pthread -Wall -Wextra -Werror -o "$HELPER" "$TOP/tests/helper.c"
+}
+
+# vm OPTION... [SCRIPT [ARG...]]: scripts/vm with the kernel and the module.
+vm() {
+	"$TOP/scripts/vm" -k "$VMLINUZ" -f "$MODULE" "$@"
+}
