@@ -434,7 +434,7 @@ impl Monitor {
     }
 
     /// How many tasks are monitored, those that have exited included.
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.set.lock().len
     }
 

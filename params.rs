@@ -5,6 +5,7 @@
 use core::num::NonZeroU32;
 
 use kernel::{
+    fmt,
     prelude::*,
     sync::{
         atomic::{
@@ -59,6 +60,17 @@ impl Targets {
     /// The PIDs, in the order in which they were given.
     pub(crate) fn pids(&self) -> &[i32] {
         self.pids.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Targets {
+    /// As the parameter is written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, pid) in self.pids().iter().enumerate() {
+            let separator = if i == 0 { "" } else { "," };
+            write!(f, "{separator}{pid}")?;
+        }
+        Ok(())
     }
 }
 

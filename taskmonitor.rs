@@ -122,14 +122,16 @@ impl kernel::Module for TaskMonitor {
         };
 
         pr_info!(
-            "version {}, period_us {}, max_samples {}, max_tasks {}, reserve {}; {} tasks\n",
+            "version {}, period_us {}, max_samples {}, max_tasks {}, reserve {}\n",
             version!(),
             period_us.get(),
             monitor::MAX_SAMPLES,
             monitor::MAX_TASKS,
-            RESERVE,
-            monitor.len()
+            RESERVE
         );
+        if !targets.pids().is_empty() {
+            pr_info!("target {}\n", targets);
+        }
         let (sample_size, block_size, samples) = sample::SIZES;
         pr_info!(
             "a sample: sizeof {}; a block: sizeof {}, ksize {}, {} samples\n",

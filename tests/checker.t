@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=dash source-path=SCRIPTDIR
+#
+# The checker of the kernel log finds what it must, and nothing else.
+
+. ./guest.sh
+
+echo on >/proc/sys/kernel/printk_devkmsg
+
+# logged LEVEL LINE: writes such a line, and prints what the checker says of it.
+logged() {
+	echo "<$1>$2" >/dev/kmsg
+	log_check || :
+}
+
+case_silence_passes() {
+	same "an empty log" "$(log_check || :)" ""
+}
+
+case_foreign_lines_are_found() {
+	same "a line" "$(logged 6 'something else')" "something else"
+	same "no longer new" "$(log_check || :)" ""
+}
+
+case_what_tells_of_a_mistake_is_found() {
+	for line in "BUG: x" "WARNING: CPU: 0 PID: 1 at x" "Oops: 0000" "INFO: task x:1 blocked" \
+		"INFO: rcu_sched self-detected stall" "BUG: KASAN: x" "UBSAN: x" "BUG: KCSAN: x" \
+		"kmemleak: 1 new unreferenced object" "refcount_t: underflow" "Call Trace:" \
+		"=====[ cut here ]=====" "WARNING: possible circular locking dependency detected" \
+		"BUG task_sample (Not tainted): Objects remaining"; do
+		same "$line" "$(logged 6 "$line")" "$line"
+	done
+}
+
+case_a_mistake_is_found_in_our_own_lines() {
+	same "own" "$(logged 6 'taskmonitor: WARNING: x')" "taskmonitor: WARNING: x"
+}
+
+case_no_allowance_lets_a_mistake_pass() {
+	log_allow '.*'
+	same "other" "$(logged 6 'something else')" ""
+	same "BUG" "$(logged 6 'BUG: x')" "BUG: x"
+}
+
+case_own_lines_pass_but_errors() {
+	same "information" "$(logged 6 'taskmonitor: x')" ""
+	same "error" "$(logged 3 'taskmonitor: x')" "taskmonitor: x"
+	same "warning" "$(logged 4 'taskmonitor: x')" "taskmonitor: x"
+}
+
+case_allowances_are_whole_lines() {
+	same "taint" "$(logged 4 'taskmonitor: loading out-of-tree module taints kernel.')" ""
+	line="x taskmonitor: loading out-of-tree module taints kernel."
+	same "more than that" "$(logged 4 "$line")" "$line"
+}
+
+case_names_that_differ_are_foreign() {
+	same "taskmonitor2" "$(logged 6 'taskmonitor2: x')" "taskmonitor2: x"
+}
+
+run_cases "$@"

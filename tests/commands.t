@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=dash source-path=SCRIPTDIR
+#
+# What is written to /sys/kernel/debug/taskmonitor, and what the writer is told.
+
+. ./guest.sh
+
+# Three tasks, $A, $B and $C, of which none is monitored.
+three() {
+	spawn pause
+	A=$PID
+	spawn pause
+	B=$PID
+	spawn pause
+	C=$PID
+	load
+}
+
+bytes() {
+	printf %s "$1" | wc -c
+}
+
+case_a_task_is_added() {
+	three
+	echo "$A" >"$FILE"
+	same tasks "$(shown)" "$A"
+	same seq "$(newest "$A" seq)" 0
+	echo "$B" >"$FILE"
+	same tasks "$(shown)" "$A $B"
+}
+
+case_a_task_is_removed() {
+	three
+	writes $(($(bytes "$A$B$C") + 3)) "$A\n$B\n$C\n"
+	echo "-$B" >"$FILE"
+	same tasks "$(shown)" "$A $C"
+	echo "-$A" >"$FILE"
+	echo "-$C" >"$FILE"
+	same tasks "$(shown)" ""
+}
+
+case_a_removed_task_starts_anew() {
+	three
+	echo 1000 >"$PARAMETERS/period_us"
+	echo "$A" >"$FILE"
+	echo "$B" >"$FILE"
+	later "$A" 20
+	echo 3600000000 >"$PARAMETERS/period_us"
+	echo "-$A" >"$FILE"
+	echo "$A" >"$FILE"
+	same tasks "$(shown)" "$B $A"
+	same seq "$(newest "$A" seq)" 0
+}
+
+case_no_such_task() {
+	three
+	writes ESRCH '4194303\n'
+	writes ESRCH '2147483647\n'
+	end_task "$A"
+	writes ESRCH "$A\n"
+	same tasks "$(shown)" ""
+}
+
+case_monitored_already() {
+	three
+	echo "$A" >"$FILE"
+	writes EEXIST "$A\n"
+	same tasks "$(shown)" "$A"
+}
+
+case_a_zombie_monitored_already() {
+	load
+	spawn zombie 0
+	echo "$PID" >"$FILE"
+	same state "$(newest "$PID" state)" X
+	writes EEXIST "$PID\n"
+	same samples "$(samples | wc -l)" 1
+}
+
+case_not_monitored() {
+	three
+	writes ENOENT "-$A\n"
+	writes ENOENT '-4194303\n'
+	echo "$A" >"$FILE"
+	writes ENOENT "-$B\n"
+	echo "-$A" >"$FILE"
+	writes ENOENT "-$A\n"
+}
+
+case_an_ended_task_is_removed() {
+	three
+	echo 1000 >"$PARAMETERS/period_us"
+	writes $(($(bytes "$A$B") + 2)) "$A\n$B\n"
+	end_task "$A"
+	await ended "$A"
+	same tasks "$(shown)" "$A $B"
+	writes ESRCH "$A\n"
+	echo "-$A" >"$FILE"
+	same tasks "$(shown)" "$B"
+	writes ENOENT "-$A\n"
+}
+
+case_what_is_no_command() {
+	three
+	for line in 0 00 -0 +5 "+$A" 1.5 -- - --5 "-+$A" "- $A" "$A $B" "$A,$B" "${A}x" "x$A" "0x$A" \
+		"$A-" "$A;" '*' print "print  $A x" nonsense all "print all all" clearer \
+		2147483648 4294967295 4294967296 $((4294967296 + A)) 18446744073709551616 \
+		99999999999999999999999999 -2147483648 -99999999999 "$A\\0" "\\0$A"; do
+		writes EINVAL "$line\n"
+		writes EINVAL "$line"
+	done
+	same tasks "$(shown)" ""
+}
+
+case_empty_lines() {
+	three
+	writes EINVAL '\n'
+	writes EINVAL ' \t\n'
+	writes EINVAL ' '
+	writes EINVAL "\n$A\n"
+	same tasks "$(shown)" ""
+	writes $(($(bytes "$A") + 1)) "$A\n\n$B\n"
+	same tasks "$(shown)" "$A"
+}
+
+case_blanks_around_a_command() {
+	three
+	writes $(($(bytes "$A") + 5)) "  $A\t \n"
+	writes $(($(bytes "$B") + 3)) "\t$B  "
+	writes $(($(bytes "$B") + 3)) " -$B\n"
+	same tasks "$(shown)" "$A"
+}
+
+case_a_line_of_64_bytes_is_the_longest() {
+	three
+	writes 64 "$(printf '%64d' "$A")"
+	writes 64 "$(printf '%63d' "$B")\n"
+	same tasks "$(shown)" "$A $B"
+	writes EINVAL "$(printf '%65d' "$C")\n"
+	writes EINVAL "$(printf '%65d' "$C")"
+	writes EINVAL "$(printf '%100000d' "$C")\n"
+	writes EINVAL "$(printf '%-65d' "$C")\n"
+	same tasks "$(shown)" "$A $B"
+}
+
+case_several_lines_in_one_write() {
+	three
+	writes $(($(bytes "$A$B$A$C") + 5)) "$A\n$B\n-$A\n$C\n"
+	same tasks "$(shown)" "$B $C"
+}
+
+case_the_first_failing_line_ends_a_write() {
+	three
+	writes $(($(bytes "$A$B") + 2)) "$A\n$B\n$A\n$C\n"
+	same tasks "$(shown)" "$A $B"
+	writes EEXIST "$A\n$C\n"
+	same tasks "$(shown)" "$A $B"
+	writes $(($(bytes "$A") + 2)) "-$A\nnonsense\n-$B\n"
+	writes $(($(bytes "$A") + 1)) "$A\n4194303\n$C\n"
+	same tasks "$(shown)" "$B $A"
+}
+
+case_the_last_newline_may_lack_in_the_first_write() {
+	three
+	writes "$(bytes "$A")" "$A"
+	printf %s "$B" >"$FILE"
+	same tasks "$(shown)" "$A $B"
+	writes $(($(bytes "$A$B") + 3)) "-$A\n-$B"
+	same tasks "$(shown)" ""
+}
+
+case_but_not_in_a_later_write() {
+	three
+	writes "$(($(bytes "$A") + 1)) EINVAL" "$A\n" "$B"
+	same tasks "$(shown)" "$A"
+	writes "$(($(bytes "$B") + 1)) $(($(bytes "$A") + 2))" "$B\n" "-$A\n$C"
+	same tasks "$(shown)" "$B"
+	writes "$(($(bytes "$A") + 1)) $(($(bytes "$C") + 1))" "$A\n" "$C\n"
+	same tasks "$(shown)" "$B $A $C"
+}
+
+case_a_write_of_many_lines() {
+	three
+	lines=$(for _ in $(seq 2000); do printf '%s\\n-%s\\n' "$A" "$A"; done)
+	writes $(((2 * $(bytes "$A") + 3) * 2000)) "$lines"
+	same tasks "$(shown)" ""
+	writes $(((2 * $(bytes "$A") + 3) * 2000 + $(bytes "$A") + 1)) "$lines$A\n$A\n$B\n"
+	same tasks "$(shown)" "$A"
+}
+
+case_writes_of_a_shell() {
+	three
+	{
+		echo "$A"
+		echo "$B"
+		echo "$C"
+	} >"$FILE"
+	echo "-$B" >>"$FILE"
+	same tasks "$(shown)" "$A $C"
+}
+
+case_pids_are_those_of_the_writers_namespace() {
+	three
+	# Inside, the first process has PID 1; outside, it has another.
+	unshare -p -f sh -c "echo 1 >$FILE; cat $FILE" >"$T/inside"
+	same "PID inside" "$(cut -d ' ' -f 1-2 "$T/inside")" "pid 1"
+	[ "$(newest 1)" = "" ] || fail "PID 1 of the outside was taken"
+	[ "$(shown)" -gt 1 ] || fail "PID outside: $(shown)"
+}
+
+case_a_task_of_no_number_there_shows_0() {
+	three
+	echo "$A" >"$FILE"
+	same "PID inside" "$(unshare -p -f sh -c "cut -d ' ' -f 1-2 $FILE" | sort -u)" "pid 0"
+	same "removing it there" "$(unshare -p -f ./helper write "$FILE" "-$A\n")" ENOENT
+}
+
+run_cases "$@"

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=dash
+#
+# What the test files share: a runner of cases, one checker of the kernel log that all of them go
+# through, and words for what they do again and again. Runs in the guest, by busybox.
+#
+# A test file defines functions case_NAME, sources this file and ends with `run_cases "$@"`. Each
+# case runs in a subshell under `set -eu`: it fails with the first command that does, or by `fail`.
+# Its head may give options of scripts/vm, as `# vm: -m 192 -c 1`.
+#
+# Conditions are waited for, with a generous limit: no case measures how fast this machine is.
+
+export FILE=/sys/kernel/debug/taskmonitor
+export PARAMETERS=/sys/module/taskmonitor/parameters
+LIMIT=60
+T=/tmp/test
+mkdir -p "$T"
+
+# --- the kernel log -----------------------------------------------------------------------------
+#
+# New lines since the last look are to be our own, at a level that tells of no trouble, or one of
+# these, each for its reason. Nothing lets a line pass that POISON knows.
+
+log_allowed() {
+	sed -e 's/^#.*//' -e '/^$/d' "$T/allowed" - <<'END'
+# a module that is not part of the kernel taints it when it is loaded
+^taskmonitor: loading out-of-tree module taints kernel\.$
+# one that Debian did not sign does so, too
+^taskmonitor: module verification failed: signature and/or required key missing - tainting kernel$
+# the kernel's own words for a parameter that we refuse
+^taskmonitor: `[^']*' invalid for parameter `[a-z_]*'$
+^(taskmonitor|target): can only take 128 arguments$
+^taskmonitor: `[^']*' too large for parameter `target'$
+# an emulated processor is slow, and the kernel notices
+^hrtimer: interrupt took [0-9]+ ns$
+^perf: interrupt took too long
+^(clocksource|tsc): 
+END
+}
+
+POISON='WARNING|BUG|Oops|INFO:|K[AC]SAN|KMSAN|KFENCE|UBSAN|ODEBUG|unreferenced object|refcount_t'
+POISON="$POISON|Call Trace|Tainted|cut here|panic|general protection|Unable to handle|segfault|traps:"
+POISON="$POISON|lockdep|deadlock|inconsistent lock|sleeping function|scheduling while atomic"
+POISON="$POISON|list_(add|del)|[Ss]lab (corruption|cache|error)|[Oo]bjects remaining|(soft|hard) (lockup|LOCKUP)"
+
+# log_allow REGEX: this case provokes such a line (and says why).
+log_allow() {
+	printf '%s\n' "$1" >>"$T/allowed"
+}
+
+# Prints the new lines that must not be there; fails if there is one.
+log_check() {
+	dmesg -r -c >"$T/log"
+	log_allowed >"$T/patterns"
+	awk -v poison="$POISON" -v patterns="$T/patterns" '
+		BEGIN {
+			while ((getline line <patterns) > 0)
+				allowed[++n] = line
+		}
+		{
+			level = $0
+			sub(/^</, "", level)
+			text = $0
+			sub(/^<[0-9]+>(\[ *[0-9.]+\] )?(\[ *[TC][0-9]+\] )?/, "", text)
+			if (text !~ poison) {
+				if (int(level) % 8 >= 5 && text ~ /^taskmonitor: /)
+					next
+				for (i = 1; i <= n; i++)
+					if (text ~ allowed[i])
+						next
+			}
+			print text
+			bad = 1
+		}
+		END { exit bad }' "$T/log"
+}
+
+# --- the runner ------------------------------------------------------------------------------------
+
+# Takes back whatever a case has left; prints what could not be, or is still there without us.
+cleanup() {
+	while read -r pid; do
+		kill -KILL "$pid"
+	done <"$T/pids" 2>/dev/null
+	if [ -e /sys/module/taskmonitor ]; then
+		wait_until unloaded || echo "rmmod: $(./helper rmmod taskmonitor)"
+	fi
+	! grep '^task_sample ' /proc/slabinfo || echo "the kmem_cache is still there"
+	for left in "$FILE"* /sys/kernel/taskmonitor; do
+		[ ! -e "$left" ] || echo "$left is still there"
+	done
+	! grep -lx taskmonitor /proc/[0-9]*/comm 2>/dev/null || echo "the kernel thread is still there"
+}
+
+unloaded() {
+	./helper rmmod taskmonitor >/dev/null || [ ! -e /sys/module/taskmonitor ]
+}
+
+# run_cases [NAME...]: the cases of the file in their order, or those named.
+run_cases() {
+	# shellcheck disable=SC2046 # a word a case
+	[ $# -gt 0 ] || set -- $(sed -n 's/^case_\([a-z0-9_]*\)().*/\1/p' "$0")
+	echo "1..$#"
+	number=0
+	for name; do
+		number=$((number + 1))
+		dmesg -c >/dev/null
+		: >"$T/allowed"
+		: >"$T/pids"
+		: >"$T/trace"
+		(
+			set -eu
+			exec 2>"$T/trace"
+			set -x
+			"case_$name"
+		) </dev/null >"$T/output"
+		status=$?
+		cleanup >"$T/left" 2>&1
+		log_check >"$T/foreign"
+		if [ "$status" = 0 ] && [ ! -s "$T/left" ] && [ ! -s "$T/foreign" ]; then
+			echo "ok $number $(echo "$name" | tr _ ' ')"
+			continue
+		fi
+		echo "not ok $number $(echo "$name" | tr _ ' ')"
+		sed 's/^/#   /' "$T/output"
+		sed 's/^/#   left behind: /' "$T/left"
+		sed 's/^/#   kernel log: /' "$T/foreign"
+		[ "$status" = 0 ] || tail -n 12 "$T/trace" | cut -c 1-200 | sed 's/^/#     /'
+	done
+}
+
+# --- words -------------------------------------------------------------------------------------------
+
+fail() {
+	echo "$*"
+	exit 1
+}
+
+# same WHAT GOT WANTED
+same() {
+	[ "$2" = "$3" ] || fail "$1: \"$2\", not \"$3\""
+}
+
+# between WHAT GOT LEAST MOST
+between() {
+	awk -v v="$2" -v a="$3" -v b="$4" 'BEGIN { exit !(v != "" && v >= a && v <= b) }' ||
+		fail "$1: $2, not in $3 to $4"
+}
+
+# wait_until COMMAND...: fails if the command does not succeed in LIMIT seconds.
+wait_until() {
+	end=$(($(cut -d . -f 1 /proc/uptime) + LIMIT))
+	until "$@"; do
+		[ "$(cut -d . -f 1 /proc/uptime)" -lt "$end" ] || return 1
+		usleep 20000
+	done 2>/dev/null
+}
+
+# await COMMAND...: the same, in a case.
+await() {
+	wait_until "$@" || fail "waited $LIMIT s in vain for: $*"
+}
+
+# load [PARAMETERS], refused ERROR [PARAMETERS]
+load() {
+	same "insmod $*" "$(./helper insmod taskmonitor.ko "$*")" ok
+}
+
+refused() {
+	error=$1
+	shift
+	same "insmod $*" "$(./helper insmod taskmonitor.ko "$*")" "$error"
+	[ ! -e /sys/module/taskmonitor ] || fail "insmod $*: failed, and the module is there"
+	[ ! -e "$FILE" ] || fail "insmod $*: failed, and $FILE is there"
+}
+
+unload() {
+	same rmmod "$(./helper rmmod taskmonitor)" ok
+}
+
+# writes RESULTS DATA...: each DATA one write to the same open file, RESULTS what they return.
+writes() {
+	wanted=$1
+	shift
+	same "write $*" "$(./helper write "$FILE" "$@")" "$wanted"
+}
+
+# spawn COMMAND...: starts a task of the helper and waits until it is ready. Sets PID, and OUT to
+# the file with what it prints.
+spawn() {
+	spawned=$((${spawned-0} + 1))
+	OUT=$T/out.$spawned
+	./helper "$@" >"$OUT" &
+	echo $! >>"$T/pids"
+	await grep -q '^ready' "$OUT"
+	PID=$(sed -n 's/^pid //p' "$OUT")
+	echo "$PID" >>"$T/pids"
+}
+
+# end_task [PID]: ends such a task, and waits until it is reaped.
+end_task() {
+	kill -TERM "${1:-$PID}"
+	await gone "${1:-$PID}"
+}
+
+gone() {
+	[ ! -e "/proc/$1" ]
+}
+
+# samples [PID]: what the file shows, or of it one PID.
+samples() {
+	cat "$FILE" >"$T/samples"
+	if [ $# = 0 ]; then
+		cat "$T/samples"
+	else
+		grep "^pid $1 " "$T/samples" || :
+	fi
+}
+
+# newest PID [KEY]: the newest sample, or one value of it.
+newest() {
+	samples "$1" | tail -n 1 | if [ $# = 1 ]; then cat; else key "$2"; fi
+}
+
+# key KEY: the values of one key of the lines on stdin.
+key() {
+	awk -v key="$1" '{ for (i = 1; i < NF; i += 2) if ($i == key) print $(i + 1) }'
+}
+
+# The PIDs in the order in which the file shows them.
+shown() {
+	samples | awk '!seen[$2]++ { printf "%s%s", separator, $2; separator = " " }'
+}
+
+# later PID [N]: waits for N more samples, after which the newest tells of what is now.
+later() {
+	from=$(newest "$1" seq)
+	await reached "$1" $((from + ${2:-2}))
+}
+
+reached() {
+	[ "$(newest "$1" seq)" -ge "$2" ]
+}
+
+ended() {
+	[ "$(newest "$1" state)" = X ]
+}
+
+in_state() {
+	[ "$(newest "$1" state)" = "$2" ]
+}
+
+# A line has every key of the contract, in this order.
+LINE='^pid [0-9]+ usr [0-9]+ sys [0-9]+ time [0-9]+ rss [0-9]+ minflt [0-9]+ majflt [0-9]+'
+LINE="$LINE mm_users [0-9]+ state [A-Za-z] seq [0-9]+ start [0-9]+\$"
+
+# sound: the lines on stdin are whole, the samples of a task stand together, and what must not fall
+# does not.
+sound() {
+	awk -v line="$LINE" '
+		function bad(why) { print "line " NR " (" why "): " $0; failed = 1; exit }
+		$0 !~ line { bad("form") }
+		{ task = $2 " " $22 }
+		task != last && task in seen { bad("not in one piece") }
+		task == last && $20 <= seq { bad("seq") }
+		task == last && $8 <= time { bad("time") }
+		task == last && ($4 < usr || $6 < sys) { bad("usr or sys falls") }
+		task == last && state == "X" { bad("after X") }
+		$8 < $22 { bad("taken before the task began") }
+		{ last = task; seen[task]; seq = $20; time = $8; usr = $4; sys = $6; state = $18 }
+		END { exit failed }' >"$T/unsound" || fail "$(cat "$T/unsound")"
+}

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=dash source-path=SCRIPTDIR
+#
+# Loading, its parameters, and what is left of it after rmmod: nothing (the runner looks).
+
+. ./guest.sh
+
+has_samples() {
+	[ "$(samples "$1" | wc -l)" -ge "${2:-1}" ]
+}
+
+case_without_parameters() {
+	load
+	same "tasks" "$(shown)" ""
+	same "target" "$(cat "$PARAMETERS/target")" ""
+	same "period_us" "$(cat "$PARAMETERS/period_us")" 1000000
+	unload
+}
+
+case_modes_of_the_files() {
+	load
+	same "$FILE" "$(stat -c %a "$FILE")" 600
+	same target "$(stat -c %a "$PARAMETERS/target")" 400
+	same period_us "$(stat -c %a "$PARAMETERS/period_us")" 644
+}
+
+case_one_target() {
+	spawn pause
+	load "target=$PID"
+	same tasks "$(shown)" "$PID"
+	same target "$(cat "$PARAMETERS/target")" "$PID"
+	await has_samples "$PID" 2
+}
+
+case_several_targets_in_their_order() {
+	spawn pause
+	a=$PID
+	spawn pause
+	b=$PID
+	spawn pause
+	load "target=$b,$PID,$a period_us=10000"
+	same tasks "$(shown)" "$b $PID $a"
+	for pid in $a $b $PID; do
+		await has_samples "$pid" 3
+	done
+}
+
+case_the_same_target_twice_counts_once() {
+	spawn pause
+	a=$PID
+	spawn pause
+	load "target=$PID,$a,$PID,$PID"
+	same tasks "$(shown)" "$PID $a"
+	same "first instants" "$(samples | awk '$20 == 0' | wc -l)" 2
+}
+
+case_a_target_is_sampled_at_once() {
+	load "target=1 period_us=3600000000"
+	same seq "$(newest 1 seq)" 0
+}
+
+case_malformed_targets() {
+	for value in "" 0 00 -1 +1 abc 1x x1 0x1 1.5 1,,2 ,1 "1," 1,0 1,abc 2147483648 4294967297 \
+		99999999999 99999999999999999999; do
+		refused EINVAL "target=$value"
+	done
+}
+
+case_a_target_that_does_not_exist() {
+	refused ESRCH target=4194303
+	refused ESRCH target=2147483647
+	refused ESRCH target=1,4194303
+	spawn pause
+	end_task
+	refused ESRCH "target=$PID"
+}
+
+case_at_most_128_targets() {
+	list=1
+	for _ in $(seq 127); do
+		list=$list,1
+	done
+	refused EINVAL "target=$list,1"
+	load "target=$list"
+	same tasks "$(shown)" 1
+}
+
+case_128_different_targets() {
+	list='' want=''
+	for _ in $(seq 128); do
+		sleep 3600 &
+		echo $! >>"$T/pids"
+		list=$list${list:+,}$! want="$want${want:+ }$!"
+	done
+	load "target=$list period_us=10000"
+	same tasks "$(shown)" "$want"
+}
+
+case_periods_out_of_range() {
+	for value in "" 0 99 -1 +1x abc 3600000001 4294967296 4294967396 18446744073709551716 \
+		99999999999999999999; do
+		refused EINVAL "period_us=$value"
+	done
+}
+
+case_periods_at_the_ends_of_the_range() {
+	load period_us=100
+	same period_us "$(cat "$PARAMETERS/period_us")" 100
+	unload
+	load period_us=3600000000
+	same period_us "$(cat "$PARAMETERS/period_us")" 3600000000
+}
+
+case_a_refused_load_leaves_the_next_one_alone() {
+	refused EINVAL "target=1 period_us=99"
+	refused ESRCH "target=1,4194303 period_us=100"
+	load "target=1 period_us=1000"
+	same tasks "$(shown)" 1
+	await has_samples 1 5
+}
+
+case_loading_twice() {
+	load target=1
+	same "insmod again" "$(./helper insmod taskmonitor.ko)" EEXIST
+	same tasks "$(shown)" 1
+}
+
+# refuses VALUE: writing that period is an error, and changes nothing.
+refuses() {
+	was=$(cat "$PARAMETERS/period_us")
+	same "period_us $1" "$(./helper write "$PARAMETERS/period_us" "$1")" EINVAL
+	same period_us "$(cat "$PARAMETERS/period_us")" "$was"
+}
+
+case_a_period_written_live() {
+	load "target=1 period_us=3600000000"
+	for value in 0 99 -1 abc 3600000001 99999999999999999999; do
+		refuses "$value\n"
+	done
+	echo 10000 >"$PARAMETERS/period_us"
+	same period_us "$(cat "$PARAMETERS/period_us")" 10000
+	await has_samples 1 5
+	echo 3600000000 >"$PARAMETERS/period_us"
+	same period_us "$(cat "$PARAMETERS/period_us")" 3600000000
+	echo 100 >"$PARAMETERS/period_us"
+	later 1 20
+	samples | sound
+}
+
+case_the_log_at_load_and_after() {
+	spawn pause
+	dmesg -c >"$T/before"
+	load "target=$PID period_us=1000"
+	dmesg -c | sed 's/^\[[^]]*\] //' | grep -v -e 'taints kernel' -e 'tainting kernel' >"$T/loaded"
+	between lines "$(wc -l <"$T/loaded")" 1 4
+	for word in taskmonitor: 1000 "$PID" sizeof ksize; do
+		grep -q "$word" "$T/loaded" || fail "no \"$word\" in: $(cat "$T/loaded")"
+	done
+	version=$(cat /sys/module/taskmonitor/version)
+	[ "$version" ] || fail "no version"
+	grep -qF "$version" "$T/loaded" || fail "no version $version in: $(cat "$T/loaded")"
+	later "$PID" 20
+	writes ESRCH '4194303\n'
+	writes EINVAL 'nonsense\n'
+	end_task
+	await ended "$PID"
+	unload
+	same "log after the load" "$(dmesg -c)" ""
+}
+
+case_the_cache_and_the_thread_have_their_names() {
+	load target=1
+	grep -q '^task_sample ' /proc/slabinfo || fail "no task_sample in /proc/slabinfo"
+	grep -qx taskmonitor /proc/[0-9]*/comm || fail "no thread taskmonitor"
+}
+
+case_load_and_unload_30_times() {
+	spawn burn user 1
+	for i in $(seq 30); do
+		load "target=1,$PID period_us=100"
+		[ $((i % 3)) = 0 ] || later "$PID" $((i % 3 * 5))
+		unload
+		! grep '^task_sample ' /proc/slabinfo || fail "round $i: the kmem_cache is still there"
+	done
+}
+
+case_unload_at_once_30_times() {
+	for _ in $(seq 30); do
+		load period_us=100
+		unload
+	done
+}
+
+run_cases "$@"
