@@ -1,131 +1,187 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/sys/kernel/debug/taskmonitor`: reading gives all histories, writing takes commands.
+//! The files in debugfs.
+//!
+//! `taskmonitor`: reading gives all histories, writing takes commands. `taskmonitor_follow`: the same
+//! lines, as they come. `taskmonitor_tasks`: a line for each task.
 
 use kernel::{
-    fmt,
+    fmt::Write as _,
     prelude::*,
-    sync::ArcBorrow,
+    sync::{
+        poll::PollCondVar,
+        Arc,
+        ArcBorrow, //
+    },
     uaccess::UserSliceReader, //
 };
 
 use crate::{
     command::{
+        lines,
         Command,
         MAX_LINE, //
     },
-    monitor::{
+    follow::Follower,
+    monitor::Monitor,
+    reader::{
+        seen_number,
         Cursor,
-        Monitor, //
+        Name,
+        Tasks, //
+    },
+    sample::Sample,
+    text::{
+        Escaped,
+        Line, //
     },
     wrappers::{
-        debugfs,
-        seq_file,
+        debugfs::{
+            File,
+            Follow,
+            Functions,
+            Operations,
+            Write, //
+        },
+        seq_file::{
+            Output,
+            Sequence,
+            Stream, //
+        },
         task::fatal_signal_pending, //
     },
 };
 
-/// The name of the file.
-pub(crate) const NAME: &CStr = c"taskmonitor";
+/// The files, while this lives.
+pub(crate) struct Files {
+    _history: File<HistoryFile>,
+    _follow: File<FollowFile>,
+    _tasks: File<TasksFile>,
+}
 
-/// Its mode.
-pub(crate) const MODE: u16 = 0o600;
-
-impl seq_file::Sequence for Cursor {
-    fn start(&mut self, position: u64, anew: bool) -> bool {
-        if anew {
-            self.renew();
-        }
-        if position == 0 {
-            self.rewind()
-        } else {
-            self.sample().is_some()
-        }
-    }
-
-    fn next(&mut self) -> bool {
-        self.advance()
-    }
-
-    fn show(&self, out: &mut seq_file::Output<'_>) -> Result {
-        // Seeking shows all that lies before. Whoever seeks far can still be killed.
-        if fatal_signal_pending() {
-            return Err(EINTR);
-        }
-        let (Some(sample), Some((pid, start))) = (self.sample(), self.task()) else {
-            return Ok(());
-        };
-        let mut line = Line::new();
-        sample.line(pid, start, &mut line).map_err(|_| EINVAL)?;
-        out.write(line.bytes());
-        Ok(())
+impl Files {
+    /// Creates the files. Fails with `EPERM` or `ENODEV` where there is no debugfs.
+    ///
+    /// Context: may sleep.
+    pub(crate) fn new(module: &'static ThisModule, monitor: &Arc<Monitor>) -> Result<Self> {
+        Ok(Self {
+            _history: File::new(
+                c"taskmonitor",
+                0o600,
+                module,
+                Functions::read_write(),
+                monitor.clone(),
+            )?,
+            // Read-only, so that kernel lockdown leaves them open.
+            _follow: File::new(
+                c"taskmonitor_follow",
+                0o400,
+                module,
+                Functions::follow(),
+                monitor.clone(),
+            )?,
+            _tasks: File::new(
+                c"taskmonitor_tasks",
+                0o400,
+                module,
+                Functions::read(),
+                monitor.clone(),
+            )?,
+        })
     }
 }
 
-impl debugfs::Operations for Monitor {
+struct HistoryFile;
+
+impl Operations for HistoryFile {
+    type Data = Monitor;
     type Sequence = Cursor;
 
-    fn open(this: ArcBorrow<'_, Self>) -> Result<Cursor> {
-        Ok(Cursor::new(this.into()))
+    fn open(monitor: ArcBorrow<'_, Monitor>) -> Result<Cursor> {
+        Ok(Cursor::new(monitor.into()))
+    }
+}
+
+/// Shows a sample's line.
+fn show(sample: &Sample, name: &Name, out: &mut Output<'_>) -> Result {
+    // Seeking shows all that lies before. Whoever seeks far can still be killed.
+    if fatal_signal_pending() {
+        return Err(EINTR);
+    }
+    let (pid, start) = name.seen();
+    let mut line = Line::new();
+    sample.line(pid, start, &mut line).map_err(|_| EINVAL)?;
+    out.write(line.bytes());
+    Ok(())
+}
+
+impl Sequence for Cursor {
+    fn start(&mut self, position: u64, anew: bool) -> Result<bool> {
+        if anew {
+            self.renew();
+        }
+        Ok(if position == 0 {
+            self.rewind()
+        } else {
+            self.sample().is_some()
+        })
     }
 
+    fn next(&mut self) -> Result<bool> {
+        Ok(self.advance())
+    }
+
+    fn show(&self, out: &mut Output<'_>) -> Result {
+        match (self.sample(), self.name()) {
+            (Some(sample), Some(name)) => show(&sample, name, out),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Write for HistoryFile {
     /// Carries out commands, one a line, in order. At the first that fails, returns the bytes of
     /// those before it, else the error. Only in the first write may the last line lack its newline.
-    fn write(&self, mut data: UserSliceReader, first: bool) -> Result<usize> {
+    fn write(monitor: &Monitor, mut input: UserSliceReader, first: bool) -> Result<usize> {
         // Some lines at a time; none that is longer than a command fits in.
         let mut buffer = [0; 4 * MAX_LINE];
         let mut filled = 0;
         let mut done = 0;
-        let mut result = Ok(());
-
-        while result.is_ok() {
+        let result = loop {
             let room = buffer.get_mut(filled..).unwrap_or_default();
-            let len = room.len().min(data.len());
+            let len = room.len().min(input.len());
             let room = room.get_mut(..len).unwrap_or_default();
-            result = data.read_slice(room);
-            if result.is_err() {
-                break;
+            if let Err(error) = input.read_slice(room) {
+                break Err(error);
             }
             filled += len;
 
-            let mut rest = buffer.get(..filled).unwrap_or_default();
-            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-                let (line, behind) = rest.split_at(end);
-                result = self.command(line);
-                if result.is_err() {
-                    break;
-                }
-                rest = behind.get(1..).unwrap_or_default();
-                done += end + 1;
-                // Whoever writes a million commands can still be killed.
-                if fatal_signal_pending() {
-                    return Ok(done);
-                }
-            }
+            let text = buffer.get(..filled).unwrap_or_default();
+            let (taken, result) = monitor.commands(text);
+            done += taken;
             if result.is_err() {
-                break;
+                break result;
             }
-            if data.is_empty() {
-                if !rest.is_empty() {
-                    let len = rest.len();
-                    result = if first {
-                        self.command(rest)
-                    } else {
-                        Err(EINVAL)
-                    };
-                    done += if result.is_ok() { len } else { 0 };
-                }
-                break;
+            let rest = text.get(taken..).unwrap_or_default();
+            // Whoever writes a million commands can still be killed.
+            if fatal_signal_pending() && done > 0 {
+                break Ok(());
             }
             if rest.len() > MAX_LINE {
-                result = Err(EINVAL);
-                break;
+                break Err(EINVAL);
             }
-            let begin = filled - rest.len();
-            buffer.copy_within(begin..filled, 0);
-            filled -= begin;
-        }
-
+            if input.is_empty() {
+                break match rest {
+                    [] => Ok(()),
+                    _ if !first => Err(EINVAL),
+                    line => Command::parse(line)
+                        .and_then(|command| monitor.command(command))
+                        .inspect(|()| done += line.len()),
+                };
+            }
+            buffer.copy_within(taken..filled, 0);
+            filled -= taken;
+        };
         match result {
             Err(error) if done == 0 => Err(error),
             _ => Ok(done),
@@ -134,41 +190,121 @@ impl debugfs::Operations for Monitor {
 }
 
 impl Monitor {
-    fn command(&self, line: &[u8]) -> Result {
-        match Command::parse(line)? {
-            Command::Add(pid) => self.add(pid),
-            Command::Remove(pid) => self.remove(pid),
+    /// Carries out the whole lines that `text` begins with, in order, up to the first that fails.
+    /// Returns how many bytes were carried out, and that error.
+    ///
+    /// Context: may sleep.
+    pub(crate) fn commands(&self, text: &[u8]) -> (usize, Result) {
+        let mut done = 0;
+        for (line, len) in lines(text) {
+            let result = Command::parse(line).and_then(|command| self.command(command));
+            if result.is_err() {
+                return (done, result);
+            }
+            done += len;
+            if fatal_signal_pending() {
+                break;
+            }
+        }
+        (done, Ok(()))
+    }
+}
+
+struct FollowFile;
+
+impl Operations for FollowFile {
+    type Data = Monitor;
+    type Sequence = Follower;
+
+    fn open(monitor: ArcBorrow<'_, Monitor>) -> Result<Follower> {
+        Ok(Follower::new(monitor.into()))
+    }
+}
+
+impl Follow for FollowFile {
+    fn news(monitor: &Monitor) -> &PollCondVar {
+        monitor.samples()
+    }
+}
+
+impl Sequence for Follower {
+    fn start(&mut self, _: u64, anew: bool) -> Result<bool> {
+        self.resume(anew)
+    }
+
+    fn next(&mut self) -> Result<bool> {
+        Ok(self.advance())
+    }
+
+    fn show(&self, out: &mut Output<'_>) -> Result {
+        match self.current() {
+            Some((sample, name)) => show(&sample, name, out),
+            None => Ok(()),
         }
     }
 }
 
-/// A line that is being made; longer than any sample's.
-struct Line {
-    bytes: [u8; 384],
-    len: usize,
-}
-
-impl Line {
-    fn new() -> Self {
-        Self {
-            bytes: [0; 384],
-            len: 0,
-        }
+impl Stream for Follower {
+    fn skip(&mut self) -> Result {
+        Follower::skip(self)
     }
 
-    fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+    fn ready(&mut self) -> bool {
+        self.is_ready()
     }
 }
 
-impl fmt::Write for Line {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.len.saturating_add(text.len());
-        let room = self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?;
-        for (to, from) in room.iter_mut().zip(text.bytes()) {
-            *to = from;
-        }
-        self.len = end;
+struct TasksFile;
+
+impl Operations for TasksFile {
+    type Data = Monitor;
+    type Sequence = Tasks;
+
+    fn open(monitor: ArcBorrow<'_, Monitor>) -> Result<Tasks> {
+        Ok(Tasks::new(monitor.into()))
+    }
+}
+
+impl Sequence for Tasks {
+    fn start(&mut self, position: u64, _: bool) -> Result<bool> {
+        Ok(if position == 0 {
+            self.rewind()
+        } else {
+            self.status().is_some()
+        })
+    }
+
+    fn next(&mut self) -> Result<bool> {
+        Ok(self.advance())
+    }
+
+    fn show(&self, out: &mut Output<'_>) -> Result {
+        let Some(status) = self.status() else {
+            return Ok(());
+        };
+        let (newest, counts) = (&status.newest, &status.counts);
+        let mut line = Line::new();
+        line.write_fmt(fmt!(
+            "pid {} start {} state {} threads {} samples {} taken {} evicted {} reclaimed {} \
+             missed {} usr {} sys {} time {} rss {} mm_users {} comm {}\n",
+            seen_number(&status.pid),
+            status.start,
+            char::from(newest.state),
+            status.threads,
+            counts.samples,
+            counts.taken,
+            counts.evicted,
+            counts.reclaimed,
+            status.missed,
+            newest.usr,
+            newest.sys,
+            newest.time,
+            newest.rss_bytes(),
+            newest.mm_users,
+            Escaped(status.comm.bytes()),
+        ))
+        .map_err(|_| EINVAL)?;
+        out.write(line.bytes());
         Ok(())
     }
 }

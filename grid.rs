@@ -23,20 +23,12 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
-    /// A grid that begins at `start` with instant 0.
-    pub(crate) fn new(start: u64, period_us: NonZeroU32) -> Self {
+    /// A grid that begins at `start`, with instant `first`.
+    pub(crate) fn new(start: u64, period_us: NonZeroU32, first: u64) -> Self {
         Self {
             start,
             period: NonZeroU64::from(period_us).saturating_mul(NANOS_PER_MICRO),
-            first: 0,
-        }
-    }
-
-    /// A new grid from `now` on, which goes on counting behind this one's last instant.
-    pub(crate) fn restart(&self, now: u64, period_us: NonZeroU32) -> Self {
-        Self {
-            first: self.last_before(now).saturating_add(1),
-            ..Self::new(now, period_us)
+            first,
         }
     }
 

@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The set of monitored tasks.
+//! The monitor: what can be done with the set of monitored tasks.
 //!
-//! Two locks, taken in this order: `control` (a mutex) serialises what changes the set, and is held
-//! while memory for that is allocated; `set` (a spinlock) protects the tasks and their histories,
-//! and is held for a bounded piece of work at a time, during which nothing sleeps.
+//! Two locks, taken in this order: `control` (a mutex) serialises what changes which tasks there are,
+//! and is held while memory for that is allocated; `set` (a spinlock) protects the tasks and their
+//! histories, and is held for a bounded piece of work at a time, during which nothing sleeps.
 
 use core::num::NonZeroU32;
 
 use kernel::{
-    current,
-    new_mutex,
-    new_spinlock,
+    current, new_mutex, new_poll_condvar, new_spinlock,
     prelude::*,
-    rbtree::{
-        RBTree,
-        RBTreeNodeReservation, //
-    },
+    rbtree::RBTree,
     sync::{
         aref::ARef,
         atomic::{
@@ -24,21 +19,31 @@ use kernel::{
             Atomic,
             Release, //
         },
+        poll::PollCondVar,
         Arc,
         Mutex,
-        SpinLock, //
+        SpinLock,
+        SpinLockGuard, //
     },
-    task::Task, //
+    task::{
+        might_sleep,
+        Task, //
+    },
 };
 
 use crate::{
-    cputime::CpuTime,
+    command::Command,
     grid::Grid,
+    params::Settings,
     sample::{
-        Block,
-        History,
-        Place,
-        Sample, //
+        drain,
+        Block, //
+    },
+    set::{
+        Choice,
+        Reservation,
+        Set,
+        Subject, //
     },
     wrappers::{
         mempool::Pool,
@@ -46,188 +51,8 @@ use crate::{
             NamespaceId,
             Pid, //
         },
-        task::{
-            Process,
-            Reading,
-            Thread, //
-        },
-        timekeeping, //
     },
 };
-
-/// Most samples that are kept of each task.
-pub(crate) const MAX_SAMPLES: u64 = 3600;
-
-/// Most tasks that are monitored at once.
-pub(crate) const MAX_TASKS: usize = 16384;
-
-/// Most tasks that are sampled, or gone past, under one hold of the lock. Fewer, if they have many
-/// threads.
-const BATCH: usize = 64;
-
-/// Threads of a process that are read for what another task costs.
-const THREADS_A_TASK: usize = 8;
-
-/// What is sampled: the task itself, never just its number.
-enum Subject {
-    /// A PID that leads a thread group stands for the whole process.
-    Process(Process),
-    /// Any other TID stands for that thread alone.
-    Thread(Thread),
-}
-
-impl Subject {
-    fn of(pid: &ARef<Pid>) -> Option<Self> {
-        Process::of(pid)
-            .map(Self::Process)
-            .or_else(|| Thread::of(pid).map(Self::Thread))
-    }
-
-    fn start(&self) -> u64 {
-        match self {
-            Self::Process(process) => process.start(),
-            Self::Thread(thread) => thread.start(),
-        }
-    }
-
-    fn read(&self) -> Reading {
-        match self {
-            Self::Process(process) => process.read(),
-            Self::Thread(thread) => thread.read(),
-        }
-    }
-}
-
-/// A monitored task.
-struct Monitored {
-    pid: ARef<Pid>,
-    start: u64,
-    /// `None` once its last sample, that of its exit, is recorded: then only `pid` is held, for the
-    /// name's sake.
-    subject: Option<Subject>,
-    cputime: CpuTime,
-    /// The instant (of the grid) that counts as this history's instant 0.
-    joined: u64,
-    /// The last instant that was sampled.
-    sampled: u64,
-    /// When its exit was recorded.
-    exited: u64,
-    history: History,
-}
-
-impl Monitored {
-    /// Reads the task and records that as a sample. Returns what was read.
-    fn sample(&mut self, instant: u64, time: u64, pool: &Arc<Pool<Block>>) -> Result<Reading> {
-        let reading = self.subject.as_ref().ok_or(ESRCH)?.read();
-        let mut cputime = self.cputime;
-        let (usr, sys) = cputime.update(&reading.usage);
-        let sample = Sample {
-            seq: instant.saturating_sub(self.joined),
-            time,
-            usr,
-            sys,
-            rss: reading.rss,
-            minflt: reading.usage.min_flt,
-            majflt: reading.usage.maj_flt,
-            mm_users: reading.mm_users,
-            state: match reading.state {
-                _ if reading.ended => b'X',
-                // Being reaped, but still on its CPU: `X` is for the last sample alone.
-                b'X' => b'Z',
-                state => state,
-            },
-        };
-
-        // Without memory for it the instant is missed, and the exit is recorded at a later one.
-        self.history.push(pool, &sample, MAX_SAMPLES)?;
-        self.cputime = cputime;
-        self.sampled = instant;
-        if reading.ended {
-            self.subject = None;
-            self.exited = time;
-            self.history.finish();
-        }
-        Ok(reading)
-    }
-}
-
-/// A task that has exited, and when that was recorded.
-struct Exit {
-    time: u64,
-    number: u64,
-    pid: ARef<Pid>,
-}
-
-/// The time for a sample that is taken now, later than that of any sample yet.
-fn stamp(last: &mut u64) -> u64 {
-    *last = timekeeping::boottime_ns().max(last.saturating_add(1));
-    *last
-}
-
-/// The tasks, and when they are sampled. Protected by a spinlock.
-struct Set {
-    /// By number, which counts up: in the order in which they were added.
-    tasks: RBTree<u64, Monitored>,
-    /// How many there are, and how many of them have not exited.
-    len: usize,
-    living: usize,
-    /// The time that the newest sample of all bears; later ones bear later times.
-    last_time: u64,
-    grid: Grid,
-}
-
-impl Set {
-    /// Samples up to [`BATCH`] living tasks, from number `from` on. Returns the number to go on with.
-    fn sample_batch(&mut self, from: u64, instant: u64, pool: &Arc<Pool<Block>>) -> Option<u64> {
-        let mut cursor = self.tasks.cursor_lower_bound_mut(&from);
-        let mut cost = 0;
-        while cost < BATCH {
-            let mut here = cursor?;
-            let (_, task) = here.current_mut();
-            cost += 1;
-            // A task that was added at this instant has its sample of it.
-            if task.subject.is_some() && task.sampled < instant {
-                // A sample that finds no memory shows as a gap in `seq`.
-                if let Ok(reading) = task.sample(instant, stamp(&mut self.last_time), pool) {
-                    self.living = self.living.saturating_sub(usize::from(reading.ended));
-                    cost += reading.threads / THREADS_A_TASK;
-                }
-            }
-            cursor = here.move_next();
-        }
-        cursor.map(|here| *here.current().0)
-    }
-
-    /// Goes through up to [`BATCH`] tasks, from number `from` on, for one that exited before `best`
-    /// did. Returns the number to go on with.
-    fn oldest_exit(&mut self, from: u64, best: &mut Option<Exit>) -> Option<u64> {
-        let mut cursor = self.tasks.cursor_lower_bound_mut(&from);
-        for _ in 0..BATCH {
-            let here = cursor?;
-            let (&number, task) = here.current();
-            let earlier = best.as_ref().is_none_or(|best| task.exited < best.time);
-            if task.subject.is_none() && earlier {
-                *best = Some(Exit {
-                    time: task.exited,
-                    number,
-                    pid: task.pid.clone(),
-                });
-            }
-            cursor = here.move_next();
-        }
-        cursor.map(|here| *here.current().0)
-    }
-
-    fn remove(&mut self, number: u64) -> Option<impl Sized> {
-        let node = self.tasks.remove_node(&number)?;
-        let (number, task) = node.to_key_value();
-        self.len = self.len.saturating_sub(1);
-        if task.subject.is_some() {
-            self.living = self.living.saturating_sub(1);
-        }
-        Some((number, task))
-    }
-}
 
 /// What a task is found by: a number in one of the PID namespaces that know it, and its number in
 /// the set, since a history outlives the task, and its PID may be given to another.
@@ -270,39 +95,68 @@ impl Control {
 }
 
 /// The monitor: tasks, their histories, and where the memory for those comes from.
-#[pin_data]
+#[pin_data(PinnedDrop)]
 pub(crate) struct Monitor {
+    max_tasks: usize,
     #[pin]
     control: Mutex<Control>,
     #[pin]
     set: SpinLock<Set>,
     /// Counts what the sampling thread must look at before it sleeps on.
     news: Atomic<u32>,
+    /// Notified when there are new samples.
+    #[pin]
+    samples: PollCondVar,
     // Behind the set, whose blocks go back to it.
     pool: Arc<Pool<Block>>,
+    /// Bytes of a block.
+    block_size: usize,
 }
 
 impl Monitor {
-    /// Makes a monitor without tasks, whose grid begins now.
-    pub(crate) fn new(pool: Arc<Pool<Block>>, period_us: NonZeroU32) -> impl PinInit<Self> {
-        let set = Set {
-            tasks: RBTree::new(),
-            len: 0,
-            living: 0,
-            last_time: 0,
-            grid: Grid::new(timekeeping::monotonic_ns(), period_us),
-        };
+    /// Makes a monitor without tasks. `block_size` is what a block of `pool` takes.
+    pub(crate) fn new<'a>(
+        pool: Arc<Pool<Block>>,
+        block_size: usize,
+        settings: &'a Settings,
+    ) -> impl PinInit<Self> + 'a {
+        let set = Set::new(settings, max_blocks(settings.max_mib, block_size));
         let control = Control {
             index: RBTree::new(),
             next: 0,
             sampler: None,
         };
         pin_init!(Self {
+            // CAST: To a wider type.
+            max_tasks: settings.max_tasks as usize,
             control <- new_mutex!(control, "taskmonitor::control"),
             set <- new_spinlock!(set, "taskmonitor::set"),
             news: Atomic::new(0),
+            samples <- new_poll_condvar!("taskmonitor::samples"),
             pool,
+            block_size,
         })
+    }
+
+    /// Locks the set. To be held for a bounded piece of work only, during which nothing sleeps.
+    pub(crate) fn set(&self) -> SpinLockGuard<'_, Set> {
+        self.set.lock()
+    }
+
+    /// Carries out a command, for the current task. Errors: see the functions that do so.
+    ///
+    /// Context: may sleep.
+    pub(crate) fn command(&self, command: Command) -> Result {
+        match command {
+            Command::Add(nr) => self.add(nr)?,
+            Command::Remove(nr) => self.remove(nr)?,
+            Command::Print(nr) => self.print(nr)?,
+            Command::PrintAll => self.print_all(),
+            Command::Clear => self.clear(),
+            Command::Start => self.start(),
+            Command::Stop => self.stop(),
+        }
+        Ok(())
     }
 
     /// Starts monitoring the task that `nr` means to the current task.
@@ -314,7 +168,6 @@ impl Monitor {
     pub(crate) fn add(&self, nr: i32) -> Result {
         let pid = Pid::find(nr).ok_or(ESRCH)?;
         let subject = Subject::of(&pid).ok_or(ESRCH)?;
-        let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
         let mut control = self.control.lock();
 
         if let Some((namespace, nr)) = pid.numbers().next() {
@@ -328,72 +181,57 @@ impl Monitor {
         }
         let room = self.room()?;
         let number = control.next;
+        let reservation = Reservation::new(number)?;
         control.insert(&pid, number)?;
-
-        let mut set = self.set.lock();
-        let instant = set.grid.last_before(timekeeping::monotonic_ns());
-        let mut task = Monitored {
-            pid: pid.clone(),
-            start: subject.start(),
-            subject: Some(subject),
-            cputime: CpuTime::default(),
-            joined: instant,
-            sampled: instant,
-            exited: 0,
-            history: History::new(),
-        };
-        let time = stamp(&mut set.last_time);
-        match task.sample(instant, time, &self.pool) {
-            Ok(reading) => {
-                set.tasks.insert(node.into_node(number, task));
-                set.len = set.len.saturating_add(1);
-                set.living = set.living.saturating_add(usize::from(!reading.ended));
-            }
-            Err(error) => {
-                drop(set);
-                control.remove(&pid, number);
-                return Err(error);
-            }
+        let added = self.set().add(&pid, subject, reservation, &self.pool);
+        if let Err(error) = added {
+            control.remove(&pid, number);
+            return Err(error);
         }
-        drop(set);
         control.next = number.saturating_add(1);
-        if let Some(exit) = room {
-            self.forget(&mut control, exit.number, &exit.pid);
+        if let Some((number, pid)) = room {
+            self.forget(&mut control, number, &pid);
         }
         self.tell_sampler(&control);
+        self.samples.notify_all();
         Ok(())
     }
 
     /// What must go for one more task to be monitored: nothing, or at the limit the history of the
     /// task that exited longest ago. Fails with `ENOSPC` if all are living.
     ///
-    /// To be called with `control` locked, so that no task comes or goes meanwhile; one that exits
-    /// meanwhile does so later than any that has.
-    fn room(&self) -> Result<Option<Exit>> {
-        if self.len() < MAX_TASKS {
+    /// To be called with `control` locked, so that no task comes or goes meanwhile.
+    fn room(&self) -> Result<Option<(u64, ARef<Pid>)>> {
+        let set = self.set();
+        if set.len() < self.max_tasks {
             return Ok(None);
         }
-        let (mut next, mut best) = (Some(0), None);
-        while let Some(from) = next {
-            next = self.set.lock().oldest_exit(from, &mut best);
-        }
-        best.map(Some).ok_or(ENOSPC)
+        set.oldest_exit().map(Some).ok_or(ENOSPC)
     }
 
     /// Removes a task and drops its history.
     fn forget(&self, control: &mut Control, number: u64, pid: &Pid) {
         control.remove(pid, number);
-        let removed = self.set.lock().remove(number);
-        // Not under the lock: a history has many blocks.
-        drop(removed);
+        let removed = self.set().remove(number);
+        if let Some(task) = removed {
+            task.history.drain();
+        }
+
+        // With its last history gone, nothing would be shown of what `print` chose.
+        let choice = self.set().choice.clone();
+        if let Some(choice) = choice {
+            if control.find(choice.namespace, choice.nr, 0).is_none() {
+                self.choose(None);
+            }
+        }
     }
 
     /// Stops monitoring each task that `nr` means, or meant, to the current task, and drops their
     /// histories. Fails with `ENOENT` if there is none.
     ///
     /// Context: may sleep.
-    pub(crate) fn remove(&self, nr: i32) -> Result {
-        let namespace = current!().active_pid_ns().ok_or(ENOENT)?.into();
+    fn remove(&self, nr: i32) -> Result {
+        let namespace = own_namespace()?;
         let mut control = self.control.lock();
         let (mut from, mut found) = (0, false);
         while let Some((number, pid)) = control.find(namespace, nr, from) {
@@ -408,15 +246,123 @@ impl Monitor {
         }
     }
 
+    /// Lets the files show the tasks alone that `nr` means, or meant, to the current task. Fails with
+    /// `ENOENT` if there is none.
+    ///
+    /// Context: may sleep.
+    fn print(&self, nr: i32) -> Result {
+        let namespace = own_namespace()?;
+        let control = self.control.lock();
+        let (_, pid) = control.find(namespace, nr, 0).ok_or(ENOENT)?;
+        self.choose(Some(Choice::new(namespace, nr, pid)));
+        Ok(())
+    }
+
+    /// Lets the files show all tasks.
+    fn print_all(&self) {
+        let _control = self.control.lock();
+        self.choose(None);
+    }
+
+    fn choose(&self, choice: Option<Choice>) {
+        let former = core::mem::replace(&mut self.set().choice, choice);
+        // Not under the lock: it may be the last to hold a PID, and with that a namespace.
+        drop(former);
+    }
+
+    /// Drops all samples, and forgets the tasks that exited.
+    ///
+    /// Context: may sleep.
+    fn clear(&self) {
+        let mut control = self.control.lock();
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let (mut exited, mut blocks) = (None, None);
+            // One at a time, as there may be much to drop of each.
+            next = self.set().visit(from, |number, task| {
+                if task.is_living() {
+                    blocks = Some(task.history.clear());
+                } else {
+                    exited = Some((number, task.pid.clone()));
+                }
+                false
+            });
+            if let Some(blocks) = blocks {
+                drain(blocks);
+            }
+            if let Some((number, pid)) = exited {
+                self.forget(&mut control, number, &pid);
+            }
+        }
+    }
+
+    /// Goes on sampling, on a new grid. Context: may sleep.
+    pub(crate) fn start(&self) {
+        let control = self.control.lock();
+        self.set().start();
+        self.tell_sampler(&control);
+    }
+
+    /// Stops sampling. When this returns, there are no samples any more but the first of those tasks
+    /// that are added. Context: may sleep.
+    pub(crate) fn stop(&self) {
+        let control = self.control.lock();
+        self.set().stop();
+        self.tell_sampler(&control);
+    }
+
+    /// Whether tasks are sampled.
+    pub(crate) fn is_sampling(&self) -> bool {
+        self.set().is_sampling()
+    }
+
     /// Begins a new grid, with a period of `period_us` microseconds.
     ///
     /// Context: may sleep.
     pub(crate) fn set_period(&self, period_us: NonZeroU32) {
         let control = self.control.lock();
-        let mut set = self.set.lock();
-        set.grid = set.grid.restart(timekeeping::monotonic_ns(), period_us);
-        drop(set);
+        self.set().set_period(period_us);
         self.tell_sampler(&control);
+    }
+
+    /// Keeps, and shows, `max_samples` of each task from now on.
+    ///
+    /// Context: may sleep.
+    pub(crate) fn set_max_samples(&self, max_samples: u32) {
+        let max_samples = max_samples.into();
+        let _control = self.control.lock();
+        if max_samples < self.set().max_samples() {
+            // All that is too much goes first, a bounded piece at a time, so that the new limit
+            // finds not much to do with the next sample.
+            let mut next = Some(0);
+            while let Some(from) = next {
+                let mut again = None;
+                next = self.set().visit(from, |number, task| {
+                    let more = task.history.trim(max_samples);
+                    again = more.then_some(number);
+                    !more
+                });
+                next = again.or(next);
+                might_sleep();
+            }
+        }
+        self.set().set_max_samples(max_samples);
+    }
+
+    /// Bounds the memory of all blocks to `max_mib` MiB from now on.
+    ///
+    /// Context: may sleep.
+    pub(crate) fn set_max_mib(&self, max_mib: u32) {
+        self.set()
+            .set_max_blocks(max_blocks(max_mib, self.block_size));
+        while self.set().keep_max_blocks(&self.pool) {
+            might_sleep();
+        }
+    }
+
+    /// Makes the pool keep back `reserve` blocks. Context: may sleep. Errors: `ENOMEM`.
+    pub(crate) fn set_reserve(&self, reserve: u32) -> Result {
+        self.pool.resize(reserve)
     }
 
     /// Makes `sampler` the thread that is woken up when there is news; `None` when it ends.
@@ -433,20 +379,19 @@ impl Monitor {
         }
     }
 
-    /// How many tasks are monitored, those that have exited included.
-    fn len(&self) -> usize {
-        self.set.lock().len
-    }
-
     /// How often there was news for the sampling thread.
     pub(crate) fn news(&self) -> u32 {
         self.news.load(Acquire)
     }
 
-    /// The grid, if there are living tasks to be sampled on it.
+    /// What is notified when there are new samples.
+    pub(crate) fn samples(&self) -> &PollCondVar {
+        &self.samples
+    }
+
+    /// The grid, if it is sampled on.
     pub(crate) fn grid(&self) -> Option<Grid> {
-        let set = self.set.lock();
-        (set.living > 0).then_some(set.grid)
+        self.set().grid()
     }
 
     /// Samples living tasks at `instant`, a bounded number of them from number `from` on. Returns
@@ -454,112 +399,36 @@ impl Monitor {
     ///
     /// Context: any but interrupts; never sleeps.
     pub(crate) fn sample_batch(&self, from: u64, instant: u64) -> Option<u64> {
-        self.set.lock().sample_batch(from, instant, &self.pool)
+        self.set().sample_batch(from, instant, &self.pool)
     }
 }
 
-/// A reader's way through all histories: the samples that were taken before it began.
-///
-/// Between two calls it holds no lock, only the block on which it stands. Going on costs the same
-/// wherever it is.
-pub(crate) struct Cursor {
-    monitor: Arc<Monitor>,
-    /// Samples that bear a later time are not shown.
-    until: u64,
-    /// The task it is at.
-    number: u64,
-    task: Option<(ARef<Pid>, u64)>,
-    place: Option<Place>,
-}
-
-impl Cursor {
-    pub(crate) fn new(monitor: Arc<Monitor>) -> Self {
-        Self {
-            monitor,
-            until: 0,
-            number: 0,
-            task: None,
-            place: None,
-        }
-    }
-
-    /// Shows what was taken until now from here on.
-    pub(crate) fn renew(&mut self) {
-        self.until = self.monitor.set.lock().last_time;
-    }
-
-    /// Goes to the first sample of all; false if there is none.
-    pub(crate) fn rewind(&mut self) -> bool {
-        self.find(0)
-    }
-
-    /// Goes on to the next sample; false if there is none.
-    pub(crate) fn advance(&mut self) -> bool {
-        if let Some(place) = &mut self.place {
-            place.advance();
-            if self.sample().is_some() {
-                return true;
-            }
-        }
-        let behind = match &self.place {
-            None => return false,
-            Some(place) => {
-                let set = self.monitor.set.lock();
-                let task = set.tasks.get(&self.number);
-                task.and_then(|task| task.history.behind(place))
-            }
-        };
-        self.place = behind;
-        self.sample().is_some() || self.find(self.number.saturating_add(1))
-    }
-
-    /// Goes to the first sample of the first task from number `from` on that has one to show.
-    fn find(&mut self, mut from: u64) -> bool {
+#[pinned_drop]
+impl PinnedDrop for Monitor {
+    /// Context: may sleep.
+    fn drop(self: Pin<&mut Self>) {
+        // One by one, letting others run meanwhile: dropping the set would do so in one piece.
         loop {
-            let mut set = self.monitor.set.lock();
-            let mut cursor = set.tasks.cursor_lower_bound_mut(&from);
-            for _ in 0..BATCH {
-                let Some(here) = cursor else {
-                    drop(set);
-                    self.place = None;
-                    return false;
-                };
-                let (&number, task) = here.current();
-                let oldest = task.history.oldest();
-                if shown(&oldest, self.until).is_some() {
-                    let name = (task.pid.clone(), task.start);
-                    drop(set);
-                    self.place = oldest;
-                    self.number = number;
-                    self.task = Some(name);
-                    return true;
-                }
-                from = number.saturating_add(1);
-                cursor = here.move_next();
+            let mut set = self.set.lock();
+            let removed = set.last_number().and_then(|number| set.remove(number));
+            drop(set);
+            match removed {
+                Some(task) => task.history.drain(),
+                None => break,
             }
+            might_sleep();
         }
-    }
-
-    /// The sample it is at.
-    pub(crate) fn sample(&self) -> Option<Sample> {
-        shown(&self.place, self.until)
-    }
-
-    /// The task it is at: the number by which the current task knows it (0 if by none), and when it
-    /// began.
-    pub(crate) fn task(&self) -> Option<(i32, u64)> {
-        let (pid, start) = self.task.as_ref()?;
-        let number = current!()
-            .active_pid_ns()
-            .map_or(0, |namespace| pid.number_in(namespace));
-        Some((number, *start))
     }
 }
 
-/// The sample at `place`, if it was taken `until` then.
-fn shown(place: &Option<Place>, until: u64) -> Option<Sample> {
-    place
-        .as_ref()?
-        .sample()
-        .filter(|sample| sample.time <= until)
+/// How many blocks of `block_size` bytes `max_mib` MiB are.
+fn max_blocks(max_mib: u32, block_size: usize) -> usize {
+    // CAST: To a wider type.
+    let bytes = (max_mib as usize).saturating_mul(1 << 20);
+    bytes.checked_div(block_size).unwrap_or(0)
+}
+
+/// The PID namespace of the current task. Fails with `ENOENT` if that has none, since it exits.
+fn own_namespace() -> Result<NamespaceId> {
+    Ok(current!().active_pid_ns().ok_or(ENOENT)?.into())
 }

@@ -2,52 +2,35 @@
 
 //! The module's parameters.
 
-use core::num::NonZeroU32;
+use core::{
+    num::NonZeroU32,
+    ops::RangeInclusive, //
+};
 
 use kernel::{
     fmt,
+    page::PAGE_SIZE,
     prelude::*,
-    sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-        Arc, //
-    },
+    str::kstrtobool,
+    sync::Arc, //
 };
 
 use crate::{
     command::parse_pid,
     monitor::Monitor,
-    wrappers::module_param::{
-        self,
-        Locked,
-        LockedCell,
-        Parameter, //
+    wrappers::{
+        mm,
+        module_param::{
+            self,
+            Locked,
+            LockedCell,
+            Parameter, //
+        },
     },
 };
 
 /// Most PIDs in `target`.
 const MAX_TARGETS: usize = 128;
-
-/// `period_us` can be from a sample in 100 us to one in an hour.
-const PERIOD_US: core::ops::RangeInclusive<u32> = 100..=3_600_000_000;
-
-static PERIOD: Atomic<u32> = Atomic::new(1_000_000);
-
-/// `period_us` as it was last set.
-fn period() -> NonZeroU32 {
-    NonZeroU32::new(PERIOD.load(Relaxed)).unwrap_or(NonZeroU32::MIN)
-}
-
-static TARGETS: LockedCell<Targets> = LockedCell::new(Targets {
-    pids: [0; MAX_TARGETS],
-    len: 0,
-});
-
-/// The monitor, from the end of loading to the beginning of unloading: the files of the parameters
-/// are there before and behind that.
-static LIVE: LockedCell<Option<Arc<Monitor>>> = LockedCell::new(None);
 
 /// The tasks that are monitored from load on.
 #[derive(Clone, Copy)]
@@ -57,6 +40,11 @@ pub(crate) struct Targets {
 }
 
 impl Targets {
+    const NONE: Self = Self {
+        pids: [0; MAX_TARGETS],
+        len: 0,
+    };
+
     /// The PIDs, in the order in which they were given.
     pub(crate) fn pids(&self) -> &[i32] {
         self.pids.get(..self.len).unwrap_or_default()
@@ -74,14 +62,62 @@ impl fmt::Display for Targets {
     }
 }
 
+/// All parameters but `target`, each in its range.
+#[derive(Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) period_us: u32,
+    pub(crate) max_samples: u32,
+    pub(crate) max_tasks: u32,
+    /// 0 until the default is known.
+    pub(crate) max_mib: u32,
+    pub(crate) reserve: u32,
+    /// As it was given: once there is a monitor, that knows.
+    pub(crate) sampling: bool,
+}
+
+impl Settings {
+    /// The period, in microseconds.
+    pub(crate) fn period(&self) -> NonZeroU32 {
+        microseconds(self.period_us)
+    }
+}
+
+static TARGETS: LockedCell<Targets> = LockedCell::new(Targets::NONE);
+
+static SETTINGS: LockedCell<Settings> = LockedCell::new(Settings {
+    period_us: 1_000_000,
+    max_samples: 3600,
+    max_tasks: 16384,
+    max_mib: 0,
+    reserve: 64,
+    sampling: true,
+});
+
+/// The monitor, from the end of loading to the beginning of unloading: the files of the parameters
+/// are there before and behind that.
+static LIVE: LockedCell<Option<Arc<Monitor>>> = LockedCell::new(None);
+
+/// The machine's memory, in MiB.
+fn ram_mib() -> u32 {
+    // CAST: A page has 4 KiB.
+    let mib = mm::total_pages() / ((1 << 20) / PAGE_SIZE as u64);
+    u32::try_from(mib).unwrap_or(u32::MAX).max(1)
+}
+
+/// 5 % of it.
+fn default_max_mib() -> u32 {
+    (ram_mib() / 20).max(1)
+}
+
+fn microseconds(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
+}
+
 struct Target;
 
 impl Parameter for Target {
     fn set(value: &CStr, lock: &mut Locked) -> Result {
-        let mut targets = Targets {
-            pids: [0; MAX_TARGETS],
-            len: 0,
-        };
+        let mut targets = Targets::NONE;
         for item in value.to_bytes().split(|byte| *byte == b',') {
             let place = targets.pids.get_mut(targets.len).ok_or(EINVAL)?;
             *place = parse_pid(item)?;
@@ -91,30 +127,8 @@ impl Parameter for Target {
         Ok(())
     }
 
-    fn get(lock: &mut Locked, item: &mut dyn FnMut(u64)) {
-        for pid in TARGETS.get(lock).pids() {
-            item(u64::from(pid.unsigned_abs()));
-        }
-    }
-}
-
-struct PeriodUs;
-
-impl Parameter for PeriodUs {
-    fn set(value: &CStr, lock: &mut Locked) -> Result {
-        let period_us = module_param::parse_uint(value)?;
-        if !PERIOD_US.contains(&period_us) {
-            return Err(EINVAL);
-        }
-        PERIOD.store(period_us, Relaxed);
-        if let Some(monitor) = LIVE.get(lock) {
-            monitor.set_period(period());
-        }
-        Ok(())
-    }
-
-    fn get(_: &mut Locked, item: &mut dyn FnMut(u64)) {
-        item(u64::from(PERIOD.load(Relaxed)));
+    fn get(lock: &mut Locked, out: &mut dyn fmt::Write) -> fmt::Result {
+        out.write_fmt(fmt!("{}", TARGETS.get(lock)))
     }
 }
 
@@ -123,22 +137,140 @@ crate::parameter!(
     "PIDs of tasks to be monitored from load on (at most 128)"
 );
 
+struct Sampling;
+
+impl Parameter for Sampling {
+    fn set(value: &CStr, lock: &mut Locked) -> Result {
+        let sampling = kstrtobool(value)?;
+        match LIVE.get(lock) {
+            Some(monitor) if sampling => monitor.start(),
+            Some(monitor) => monitor.stop(),
+            None => (),
+        }
+        let settings = *SETTINGS.get(lock);
+        SETTINGS.replace(
+            lock,
+            Settings {
+                sampling,
+                ..settings
+            },
+        );
+        Ok(())
+    }
+
+    fn get(lock: &mut Locked, out: &mut dyn fmt::Write) -> fmt::Result {
+        let sampling = match LIVE.get(lock) {
+            Some(monitor) => monitor.is_sampling(),
+            None => SETTINGS.get(lock).sampling,
+        };
+        out.write_char(if sampling { 'Y' } else { 'N' })
+    }
+}
+
 crate::parameter!(
-    "period_us": PeriodUs, 0o644, "uint",
+    "sampling": Sampling, 0o644, "bool",
+    "whether tasks are sampled, as the commands start and stop say (default Y)"
+);
+
+/// Makes `$type` the parameter of the field `$field`: a number in `$range`, which `$apply` tells a
+/// monitor that is there.
+macro_rules! number {
+    ($type:ident, $name:literal, $mode:literal, $field:ident, $range:expr, $apply:expr, $text:literal) => {
+        struct $type;
+
+        impl Parameter for $type {
+            fn set(value: &CStr, lock: &mut Locked) -> Result {
+                let $field = module_param::parse_uint(value)?;
+                let range: RangeInclusive<u32> = $range;
+                if !range.contains(&$field) {
+                    return Err(EINVAL);
+                }
+                if let Some(monitor) = LIVE.get(lock) {
+                    let apply: fn(&Monitor, u32) -> Result = $apply;
+                    apply(monitor, $field)?;
+                }
+                let settings = *SETTINGS.get(lock);
+                SETTINGS.replace(lock, Settings { $field, ..settings });
+                Ok(())
+            }
+
+            fn get(lock: &mut Locked, out: &mut dyn fmt::Write) -> fmt::Result {
+                write!(out, "{}", SETTINGS.get(lock).$field)
+            }
+        }
+
+        crate::parameter!($name: $type, $mode, "uint", $text);
+    };
+}
+
+number!(
+    PeriodUs,
+    "period_us",
+    0o644,
+    period_us,
+    100..=3_600_000_000,
+    |monitor, number| {
+        monitor.set_period(microseconds(number));
+        Ok(())
+    },
     "time between two samples of a task, in microseconds (default 1000000, 100 to 3600000000)"
 );
 
-/// The parameters as they were given at load.
-pub(crate) struct AtLoad {
-    pub(crate) targets: Targets,
-    pub(crate) period_us: NonZeroU32,
-}
+number!(
+    MaxSamples,
+    "max_samples",
+    0o644,
+    max_samples,
+    1..=16_777_216,
+    |monitor, number| {
+        monitor.set_max_samples(number);
+        Ok(())
+    },
+    "samples kept of each task (default 3600, 1 to 16777216)"
+);
 
-/// Reads the parameters. Context: may sleep.
-pub(crate) fn at_load(module: &'static ThisModule) -> AtLoad {
-    module_param::with_lock(module, |lock| AtLoad {
-        targets: *TARGETS.get(lock),
-        period_us: period(),
+number!(
+    MaxTasks,
+    "max_tasks",
+    0o444,
+    max_tasks,
+    1..=1_048_576,
+    |_, _| Err(EPERM),
+    "most tasks monitored at once (default 16384, 1 to 1048576)"
+);
+
+number!(
+    MaxMib,
+    "max_mib",
+    0o644,
+    max_mib,
+    1..=ram_mib(),
+    |monitor, number| {
+        monitor.set_max_mib(number);
+        Ok(())
+    },
+    "most memory of all samples together, in MiB (default 5 % of RAM, 1 to RAM)"
+);
+
+number!(
+    Reserve,
+    "reserve",
+    0o644,
+    reserve,
+    1..=4096,
+    |monitor, number| monitor.set_reserve(number),
+    "blocks of samples kept back for when memory is short (default 64, 1 to 4096)"
+);
+
+/// The parameters as they were given at load. Context: may sleep.
+pub(crate) fn at_load(module: &'static ThisModule) -> (Targets, Settings) {
+    module_param::with_lock(module, |lock| {
+        let mut settings = *SETTINGS.get(lock);
+        if settings.max_mib == 0 {
+            settings.max_mib = default_max_mib();
+            SETTINGS.replace(lock, settings);
+        }
+        (*TARGETS.get(lock), settings)
     })
 }
 
@@ -146,16 +278,35 @@ pub(crate) fn at_load(module: &'static ThisModule) -> AtLoad {
 pub(crate) struct Registration(&'static ThisModule);
 
 impl Registration {
-    /// `read` is what the monitor was made with. Context: may sleep.
-    pub(crate) fn new(module: &'static ThisModule, read: &AtLoad, monitor: Arc<Monitor>) -> Self {
+    /// `made` is what the monitor was made with. Context: may sleep. Errors: `ENOMEM`.
+    pub(crate) fn new(
+        module: &'static ThisModule,
+        made: &Settings,
+        monitor: &Arc<Monitor>,
+    ) -> Result<Self> {
         module_param::with_lock(module, |lock| {
-            // Its file may have been written to since it was read.
-            if period() != read.period_us {
-                monitor.set_period(period());
+            // The files may have been written to since they were read.
+            let now = *SETTINGS.get(lock);
+            if now.period_us != made.period_us {
+                monitor.set_period(now.period());
             }
-            LIVE.replace(lock, Some(monitor))
-        });
-        Self(module)
+            if now.max_samples != made.max_samples {
+                monitor.set_max_samples(now.max_samples);
+            }
+            if now.max_mib != made.max_mib {
+                monitor.set_max_mib(now.max_mib);
+            }
+            if now.reserve != made.reserve {
+                monitor.set_reserve(now.reserve)?;
+            }
+            match (made.sampling, now.sampling) {
+                (true, false) => monitor.stop(),
+                (false, true) => monitor.start(),
+                _ => (),
+            }
+            LIVE.replace(lock, Some(monitor.clone()));
+            Ok(Self(module))
+        })
     }
 }
 

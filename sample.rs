@@ -11,7 +11,8 @@ use kernel::{
     fmt,
     page::PAGE_SIZE,
     prelude::*,
-    sync::Arc, //
+    sync::Arc,
+    task::might_sleep, //
 };
 
 use crate::wrappers::{
@@ -25,7 +26,7 @@ use crate::wrappers::{
 };
 
 /// One sample: what was seen of a task at one instant. The README tells what users may rely on.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Sample {
     /// Number of the instant in this history.
     pub(crate) seq: u64,
@@ -122,18 +123,23 @@ impl Record {
 }
 
 impl Sample {
+    /// Resident memory, in bytes.
+    pub(crate) fn rss_bytes(&self) -> u64 {
+        // CAST: A page has 4 KiB.
+        self.rss.wrapping_mul(PAGE_SIZE as u64)
+    }
+
     /// Writes the line of this sample, for a task that the reader knows as `pid` and that began at
     /// `start`.
     pub(crate) fn line(&self, pid: i32, start: u64, line: &mut impl fmt::Write) -> fmt::Result {
-        // CAST: A page has 4 KiB.
-        let rss = self.rss.wrapping_mul(PAGE_SIZE as u64);
         writeln!(
             line,
-            "pid {pid} usr {} sys {} time {} rss {rss} minflt {} majflt {} mm_users {} state {} \
+            "pid {pid} usr {} sys {} time {} rss {} minflt {} majflt {} mm_users {} state {} \
              seq {} start {start}",
             self.usr,
             self.sys,
             self.time,
+            self.rss_bytes(),
             self.minflt,
             self.majflt,
             self.mm_users,
@@ -143,19 +149,47 @@ impl Sample {
     }
 }
 
+/// Most blocks that a history takes out at once when it has become too long.
+const TRIM: usize = 64;
+
 /// The samples that are kept of a task.
 pub(crate) struct History {
-    /// The blocks that are full, oldest first.
+    /// The blocks that are not appended to any more, oldest first.
     full: Queue<Block>,
-    /// The block that samples are appended to.
+    /// The block that samples are appended to; none in a history that is finished.
     newest: Option<append::Appender<Header, Record, BLOCK_SAMPLES>>,
     /// A block whose samples are all evicted, kept to become the newest: with it, a full history
     /// allocates nothing.
     spare: Option<UniqueRef<Block>>,
     /// How many samples were ever recorded.
     taken: u64,
-    /// How many of them, counted from the first, are kept no more.
+    /// How many of them, counted from the first, are kept no more; less than what the oldest block
+    /// ends with.
     gone: u64,
+    /// How many of those that are gone went to the shrinker.
+    reclaimed: u64,
+}
+
+/// What became of the samples of one task. `taken` is the sum of the others.
+#[derive(Clone, Copy)]
+pub(crate) struct Counts {
+    /// In memory now.
+    pub(crate) samples: u64,
+    /// Ever recorded.
+    pub(crate) taken: u64,
+    /// Gone to make room.
+    pub(crate) evicted: u64,
+    /// Gone to the shrinker.
+    pub(crate) reclaimed: u64,
+}
+
+/// Why a history gives a block.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// To make room for other samples.
+    Eviction,
+    /// Because the system is short of memory.
+    Reclaim,
 }
 
 impl History {
@@ -166,6 +200,7 @@ impl History {
             spare: None,
             taken: 0,
             gone: 0,
+            reclaimed: 0,
         }
     }
 
@@ -192,8 +227,7 @@ impl History {
             self.append(sample)?;
         }
         self.taken = self.taken.saturating_add(1);
-        self.gone = self.gone.max(self.taken.saturating_sub(max_samples));
-        self.evict();
+        self.trim(max_samples);
         Ok(())
     }
 
@@ -203,17 +237,73 @@ impl History {
         newest.push(record)
     }
 
-    /// Takes those blocks out of which nothing is kept.
-    fn evict(&mut self) {
-        while let Some(oldest) = self.full.front() {
-            if end_of(oldest) > self.gone {
+    /// Evicts what is more than `max_samples`: the work of some blocks at most. Returns whether there
+    /// is more to be done.
+    ///
+    /// Context: any but interrupts; never sleeps.
+    pub(crate) fn trim(&mut self, max_samples: u64) -> bool {
+        let gone = self.gone.max(self.taken.saturating_sub(max_samples));
+        for _ in 0..TRIM {
+            let Some(end) = self.full.front().map(|oldest| end_of(oldest)) else {
+                break;
+            };
+            if end > gone {
                 break;
             }
             let oldest = self.full.pop_front();
-            if self.spare.is_none() {
+            self.gone = self.gone.max(end);
+            if self.spare.is_none() && self.newest.is_some() {
                 // One that a reader holds goes back to the pool when the reader leaves it.
                 self.spare = oldest.and_then(|block| block.try_into_unique().ok());
             }
+        }
+        match self.full.front() {
+            Some(oldest) if end_of(oldest) <= gone => true,
+            _ => {
+                self.gone = gone;
+                false
+            }
+        }
+    }
+
+    /// Evicts all samples. Returns the blocks they are in, but for the newest, which is appended to.
+    ///
+    /// Context: any; takes the same time for any history.
+    pub(crate) fn clear(&mut self) -> Queue<Block> {
+        self.gone = self.taken;
+        core::mem::replace(&mut self.full, Queue::new())
+    }
+
+    /// How many blocks [`Self::give_back`] has to give: all but the newest of a living task.
+    pub(crate) fn offered(&self) -> usize {
+        self.full
+            .len()
+            .saturating_add(usize::from(self.spare.is_some()))
+    }
+
+    /// Gives up a block: a spare one, else the one with the oldest samples.
+    ///
+    /// Context: any; takes the same time for any history.
+    pub(crate) fn give_back(&mut self, cause: Cause) -> Option<Ref<Block>> {
+        if let Some(spare) = self.spare.take() {
+            return Some(spare.share());
+        }
+        let oldest = self.full.pop_front()?;
+        let lost = end_of(&oldest).saturating_sub(self.gone);
+        self.gone = self.gone.saturating_add(lost);
+        if cause == Cause::Reclaim {
+            self.reclaimed = self.reclaimed.saturating_add(lost);
+        }
+        Some(oldest)
+    }
+
+    /// What became of the samples.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            samples: self.taken.saturating_sub(self.gone),
+            taken: self.taken,
+            evicted: self.gone.saturating_sub(self.reclaimed),
+            reclaimed: self.reclaimed,
         }
     }
 
@@ -243,9 +333,40 @@ impl History {
         last.try_into_unique().ok()
     }
 
-    /// Gives back what only a history that goes on needs.
+    /// Ends the history: nothing will be recorded any more.
     pub(crate) fn finish(&mut self) {
         self.spare = None;
+        if let Some(last) = self.newest.take() {
+            // Cannot fail: the block was in no queue while it was appended to.
+            let _ = self.full.push_back(last.finish());
+        }
+    }
+
+    /// Gives all blocks back, as dropping the history does, and lets others run meanwhile.
+    ///
+    /// Context: may sleep.
+    pub(crate) fn drain(mut self) {
+        drain(self.clear());
+    }
+
+    /// Goes through the samples, the newest first.
+    pub(crate) fn newest_first(&self) -> impl Iterator<Item = Sample> + '_ {
+        let newest = self.newest.iter().map(|newest| &**newest.block());
+        // Not as a method: `pin_init` has one of this name for everything.
+        Iterator::chain(newest, self.full.iter_back()).flat_map(|block| {
+            let skip = self.gone.saturating_sub(block.header().number);
+            let from = usize::try_from(skip).unwrap_or(usize::MAX);
+            let kept = from..block.len();
+            kept.rev()
+                .filter_map(|index| Some(block.get(index)?.sample(block.header())))
+        })
+    }
+
+    /// The sample that was recorded last, if its block is there. (All others may be gone.)
+    pub(crate) fn last(&self) -> Option<Sample> {
+        let block = self.newest.as_ref()?.block();
+        let record = block.get(block.len().checked_sub(1)?)?;
+        Some(record.sample(block.header()))
     }
 
     /// The place of the oldest sample that is kept.
@@ -272,6 +393,29 @@ impl History {
         }
     }
 
+    /// Moves `place` to the first sample at or behind it that is kept; false, if there is none (yet).
+    pub(crate) fn go_on(&self, place: &mut Place) -> bool {
+        let newest = self.newest.as_ref().map(|newest| newest.block());
+        let is_newest = newest.is_some_and(|newest| newest.ptr_eq(&place.block));
+        if is_newest || self.full.next_of(&place.block).is_ok() {
+            let gone = self.gone.saturating_sub(place.block.header().number);
+            place.index = place.index.max(usize::try_from(gone).unwrap_or(usize::MAX));
+            if place.sample().is_some() {
+                return true;
+            }
+        }
+        self.behind(place).map(|behind| *place = behind).is_some()
+    }
+
+    /// The place behind the newest sample, where the next one will be, unless it begins a block.
+    pub(crate) fn end(&self) -> Option<Place> {
+        let block = self.newest.as_ref()?.block();
+        Some(Place {
+            block: block.clone(),
+            index: block.len(),
+        })
+    }
+
     fn place_on(&self, block: &Ref<Block>) -> Option<Place> {
         let skip = self.gone.saturating_sub(block.header().number);
         let place = Place {
@@ -279,6 +423,17 @@ impl History {
             index: usize::try_from(skip).ok()?,
         };
         place.sample().is_some().then_some(place)
+    }
+}
+
+/// Gives blocks back, and lets others run meanwhile. Context: may sleep.
+pub(crate) fn drain(mut blocks: Queue<Block>) {
+    let mut count: usize = 0;
+    while blocks.pop_front().is_some() {
+        count = count.wrapping_add(1);
+        if count % TRIM == 0 {
+            might_sleep();
+        }
     }
 }
 

@@ -64,5 +64,6 @@ impl Monitor {
             // Lets others run where the kernel is not preemptible.
             might_sleep();
         }
+        self.samples().notify_all();
     }
 }

@@ -10,10 +10,14 @@
 //! ```text
 //! TaskMonitor (module)
 //!   params::Registration     parameters that are written act on the monitor
-//!   debugfs::File            the file; each opening has a Cursor, which holds one Block
+//!   debugfs::Files           three files; each opening of one has a Cursor, a Follower (they hold
+//!                            the blocks on which they stand), or a Tasks
+//!   kobject::Attribute       the file in sysfs
 //!   kthread::Registration    the sampling thread
+//!   shrinker::Registration   reclaim takes blocks
 //!   Arc<Monitor>
-//!     Control, Set           tasks by number, and by PID
+//!     Control                tasks by PID
+//!     Set                    tasks by number
 //!       Monitored            the task (not its number), and
 //!         History            its Blocks of samples, one reference on each
 //!     Arc<Pool>              the mempool; each Block holds a reference on it
@@ -23,17 +27,19 @@
 //! # Locks
 //!
 //! ```text
-//! parameter lock -> Monitor::control (mutex) -> Monitor::set (spinlock)
-//!   -> stats_lock, alloc_lock of a monitored task; lock of the mempool, of the slab cache
+//! parameter lock, lock of an open file (seq_file, kernfs)
+//!   -> Monitor::control (mutex) -> Monitor::set (spinlock)
+//!     -> stats_lock, alloc_lock of a monitored task; lock of the mempool, of the slab cache
 //! ```
 //!
-//! Memory that may take reclaim to get is allocated under no spinlock. Samples inside a block are
-//! written under `Monitor::set`, and read under no lock.
+//! Reclaim may enter the shrinker in any allocation that sleeps, and waits there for `Monitor::set`:
+//! under that lock nothing is allocated that may sleep. Samples inside a block are written under
+//! `Monitor::set`, and read under no lock.
 //!
 //! # Contexts
 //!
-//! The sampling thread, and readers and writers of the files, are all in process context; no
-//! interrupt handler takes any of our locks.
+//! The sampling thread, the shrinker, and readers and writers of the files are all in process context;
+//! no interrupt handler takes any of our locks.
 
 use kernel::{
     prelude::*,
@@ -41,6 +47,7 @@ use kernel::{
 };
 
 use crate::wrappers::{
+    kobject,
     kthread,
     mempool::Pool,
     slab, //
@@ -49,11 +56,18 @@ use crate::wrappers::{
 mod command;
 mod cputime;
 mod debugfs;
+mod follow;
 mod grid;
+mod heap;
 mod monitor;
 mod params;
+mod reader;
 mod sample;
 mod sampler;
+mod set;
+mod shrinker;
+mod sysfs;
+mod text;
 mod wrappers;
 
 /// The version, as `modinfo` and the kernel log show it.
@@ -73,32 +87,35 @@ module! {
     license: "GPL",
 }
 
-/// Blocks of samples that the mempool keeps back.
-const RESERVE: u32 = 64;
-
 /// The loaded module.
 ///
 /// The order of the fields is the order of teardown, and bears load: first nobody can reach the
-/// monitor from outside, then the thread ends, then the monitor goes, and with it tasks, blocks, pool
-/// and cache.
+/// monitor from outside, then the thread ends, then reclaim, then the monitor goes, and with it tasks,
+/// blocks, pool and cache.
 struct TaskMonitor {
     _params: params::Registration,
-    _file: Option<wrappers::debugfs::File<monitor::Monitor>>,
+    _files: Option<debugfs::Files>,
+    _attribute: kobject::Attribute<monitor::Monitor>,
     _sampler: kthread::Registration<monitor::Monitor>,
+    _shrinker: wrappers::shrinker::Registration<monitor::Monitor>,
     _monitor: Arc<monitor::Monitor>,
 }
 
 impl kernel::Module for TaskMonitor {
     fn init(module: &'static ThisModule) -> Result<Self> {
-        let at_load = params::at_load(module);
-        let (targets, period_us) = (&at_load.targets, at_load.period_us);
+        let (targets, settings) = params::at_load(module);
         let cache = slab::Cache::<sample::Object>::new(
             c"task_sample",
             slab::Flags::RECLAIM_ACCOUNT | slab::Flags::NO_MERGE,
         )?;
-        let pool = Pool::new(cache, RESERVE)?;
+        let pool = Pool::new(cache, settings.reserve)?;
         let ksize = pool.ksize(sample::Block::empty())?;
-        let monitor = Arc::pin_init(monitor::Monitor::new(pool, period_us), GFP_KERNEL)?;
+        let monitor = Arc::pin_init(monitor::Monitor::new(pool, ksize, &settings), GFP_KERNEL)?;
+        let shrinker = wrappers::shrinker::Registration::new(
+            shrinker::NAME,
+            shrinker::SEEKS,
+            monitor.clone(),
+        )?;
         for pid in targets.pids() {
             match monitor.add(*pid) {
                 // The same PID twice counts once.
@@ -107,27 +124,27 @@ impl kernel::Module for TaskMonitor {
             }
         }
         let sampler = kthread::Registration::new(sampler::NAME, monitor.clone())?;
-        let params = params::Registration::new(module, &at_load, monitor.clone());
-
-        // The last step that can fail (see there).
-        let file =
-            wrappers::debugfs::File::new(debugfs::NAME, debugfs::MODE, module, monitor.clone());
-        let file = match file {
-            Ok(file) => Some(file),
-            Err(error) if error == EPERM => {
-                pr_warn!("debugfs is off: its files are not there\n");
+        let attribute = kobject::Attribute::new_kernel(sysfs::NAME, sysfs::MODE, monitor.clone())?;
+        let files = match debugfs::Files::new(module, &monitor) {
+            Ok(files) => Some(files),
+            Err(error) if error == EPERM || error == ENODEV => {
+                pr_warn!("there is no debugfs: /sys/kernel/taskmonitor alone is there\n");
                 None
             }
             Err(error) => return Err(error),
         };
+        let params = params::Registration::new(module, &settings, &monitor)?;
 
         pr_info!(
-            "version {}, period_us {}, max_samples {}, max_tasks {}, reserve {}\n",
+            "version {}, period_us {}, max_samples {}, max_tasks {}, max_mib {}, reserve {}, \
+             sampling {}\n",
             version!(),
-            period_us.get(),
-            monitor::MAX_SAMPLES,
-            monitor::MAX_TASKS,
-            RESERVE
+            settings.period_us,
+            settings.max_samples,
+            settings.max_tasks,
+            settings.max_mib,
+            settings.reserve,
+            if settings.sampling { 'Y' } else { 'N' },
         );
         if !targets.pids().is_empty() {
             pr_info!("target {}\n", targets);
@@ -142,8 +159,10 @@ impl kernel::Module for TaskMonitor {
         );
         Ok(Self {
             _params: params,
-            _file: file,
+            _files: files,
+            _attribute: attribute,
             _sampler: sampler,
+            _shrinker: shrinker,
             _monitor: monitor,
         })
     }

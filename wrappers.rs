@@ -7,12 +7,15 @@
 
 pub(crate) mod append;
 pub(crate) mod debugfs;
+pub(crate) mod kobject;
 pub(crate) mod kthread;
 pub(crate) mod math;
 pub(crate) mod mempool;
+pub(crate) mod mm;
 pub(crate) mod module_param;
 pub(crate) mod pid;
 pub(crate) mod seq_file;
+pub(crate) mod shrinker;
 pub(crate) mod slab;
 pub(crate) mod task;
 pub(crate) mod timekeeping;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Files at the root of debugfs, to be read as a sequence and written to.
+//! Files at the root of debugfs, to be read as a sequence, and written to or polled.
 //!
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
 
 use core::{
     marker::PhantomData,
+    ptr,
     ptr::null_mut, //
 };
 
@@ -15,11 +16,16 @@ use kernel::{
         from_err_ptr,
         from_result, //
     },
+    fs::File as OpenFile,
     prelude::*,
     sync::{
         atomic::{
             Atomic,
             Relaxed, //
+        },
+        poll::{
+            PollCondVar,
+            PollTable, //
         },
         Arc,
         ArcBorrow, //
@@ -32,71 +38,130 @@ use kernel::{
     ThisModule,
 };
 
-use super::seq_file;
+use super::{
+    seq_file,
+    seq_file::{
+        Sequence,
+        Stream, //
+    },
+};
 
-/// What a file shows and does.
-pub(crate) trait Operations: Send + Sync + 'static {
+/// What a file shows.
+pub(crate) trait Operations: 'static {
+    /// What the file is about.
+    type Data: Send + Sync + 'static;
+
     /// What a reader goes through.
-    type Sequence: seq_file::Sequence;
+    type Sequence: Sequence;
 
     /// Makes the iterator for one opening of the file.
-    fn open(this: ArcBorrow<'_, Self>) -> Result<Self::Sequence>;
+    fn open(data: ArcBorrow<'_, Self::Data>) -> Result<Self::Sequence>;
+}
 
-    /// Handles one `write()`; returns how many bytes of `data` it took. `first` tells that it is the
-    /// first on this opening of the file.
-    fn write(&self, data: UserSliceReader, first: bool) -> Result<usize>;
+/// What a file does that can be written to.
+pub(crate) trait Write: Operations {
+    /// Handles one `write()`; returns how many bytes of `input` it took. `first` tells that it is
+    /// the first on this opening of the file.
+    fn write(data: &Self::Data, input: UserSliceReader, first: bool) -> Result<usize>;
+}
+
+/// What a file does whose sequence goes on.
+pub(crate) trait Follow: Operations<Sequence: Stream> {
+    /// What is notified when there may be more to be read.
+    fn news(data: &Self::Data) -> &PollCondVar;
+}
+
+/// The functions of a file.
+///
+/// # Invariants
+///
+/// They are to be called for a file whose private data is a pointer to an `O::Data` that outlives
+/// the calls, and open behind `release`.
+pub(crate) struct Functions<O> {
+    table: bindings::file_operations,
+    _of: PhantomData<fn() -> O>,
+}
+
+impl<O: Operations> Functions<O> {
+    /// A file that can be read.
+    pub(crate) fn read() -> Self {
+        // INVARIANT: So are these.
+        Self {
+            table: bindings::file_operations {
+                open: Some(open::<O>),
+                read: Some(bindings::seq_read),
+                llseek: Some(bindings::seq_lseek),
+                release: Some(Handlers::<O>::release),
+                ..pin_init::zeroed()
+            },
+            _of: PhantomData,
+        }
+    }
+
+    /// A file that can be read and written to.
+    pub(crate) fn read_write() -> Self
+    where
+        O: Write,
+    {
+        let mut functions = Self::read();
+        // INVARIANT: So is this.
+        functions.table.write = Some(write::<O>);
+        functions
+    }
+
+    /// A file that can be read on and on, and polled.
+    pub(crate) fn follow() -> Self
+    where
+        O: Follow,
+    {
+        let mut functions = Self::read();
+        // INVARIANT: So are these; a stream is opened as one.
+        functions.table.open = Some(open_stream::<O>);
+        functions.table.llseek = Some(Handlers::<O>::seek_stream);
+        functions.table.poll = Some(poll::<O>);
+        functions
+    }
 }
 
 /// A file that is there until this is dropped.
 ///
+/// It cannot be opened before its module is loaded: a module that fails to load is freed, open files
+/// or not.
+///
 /// # Invariants
 ///
-/// - `dentry` is what `debugfs_create_file_full()` returned for `operations` and `data`.
-/// - Both outlive every opening of the file: `operations` names this module as the owner, which
+/// - `dentry` is what `debugfs_create_file_full()` returned for `functions` and `data`.
+/// - Both outlive every opening of the file: the functions name this module as the owner, which
 ///   therefore cannot be unloaded while the file is open.
-pub(crate) struct File<T: Operations> {
+pub(crate) struct File<O: Operations> {
     dentry: *mut bindings::dentry,
     // Behind `dentry` (see `Drop`).
-    _operations: KBox<bindings::file_operations>,
-    _data: Arc<T>,
+    _functions: KBox<Functions<O>>,
+    _data: Arc<O::Data>,
 }
 
-type Handlers<T> = seq_file::File<<T as Operations>::Sequence, Written<T>>;
+type Handlers<O> = seq_file::File<<O as Operations>::Sequence, Written>;
 
 /// Whether anything was written to an opened file.
-pub(crate) struct Written<T> {
-    any: Atomic<bool>,
-    _file: PhantomData<fn() -> T>,
-}
+pub(crate) struct Written(Atomic<bool>);
 
-impl<T: Operations> File<T> {
-    /// Creates the file `name`. It can be opened before this returns, so this must be the last step
-    /// of loading that can fail: a module that fails to load is freed, open files or not.
-    ///
-    /// Where debugfs is switched off (`debugfs=off`), fails with `EPERM`.
+impl<O: Operations> File<O> {
+    /// Creates the file `name`. Where there is no debugfs, fails with `EPERM` (`debugfs=off`) or
+    /// `ENODEV` (not built).
     ///
     /// Context: may sleep. Wraps `debugfs_create_file_full()`.
     pub(crate) fn new(
         name: &CStr,
         mode: u16,
         module: &'static ThisModule,
-        data: Arc<T>,
+        functions: Functions<O>,
+        data: Arc<O::Data>,
     ) -> Result<Self> {
-        let operations = KBox::new(
-            bindings::file_operations {
-                owner: module.as_ptr(),
-                open: Some(Self::open),
-                read: Some(bindings::seq_read),
-                write: Some(Self::write),
-                llseek: Some(bindings::seq_lseek),
-                release: Some(Handlers::<T>::release),
-                ..pin_init::zeroed()
-            },
-            GFP_KERNEL,
-        )?;
+        let mut functions = KBox::new(functions, GFP_KERNEL)?;
+        functions.table.owner = module.as_ptr();
 
-        // SAFETY: `name` is copied. The functions are for a pointer to a `T`, and it and they live
-        // as long as the file. A NULL parent is the root.
+        // SAFETY: `name` is copied. The functions are for a pointer to such data, and it and they
+        // live as long as the file. A NULL parent is the root.
         let dentry = from_err_ptr(unsafe {
             bindings::debugfs_create_file_full(
                 name.as_char_ptr(),
@@ -104,62 +169,129 @@ impl<T: Operations> File<T> {
                 null_mut(),
                 Arc::as_ptr(&data).cast_mut().cast(),
                 null_mut(),
-                &*operations,
+                &functions.table,
             )
         })?;
 
         // INVARIANT: Just created so.
         Ok(Self {
             dentry,
-            _operations: operations,
+            _functions: functions,
             _data: data,
-        })
-    }
-
-    /// # Safety
-    ///
-    /// To be called as `open` of a file that [`Self::new`] created.
-    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        from_result(|| {
-            // SAFETY: debugfs keeps what it was given there, a pointer from `Arc::as_ptr()` to what
-            // the `File` holds, and debugfs_remove() waits for this call.
-            let data = unsafe { ArcBorrow::from_raw((*inode).i_private.cast::<T>()) };
-            let written = Written {
-                any: Atomic::new(false),
-                _file: PhantomData,
-            };
-
-            // SAFETY: This is `open`, and `release` is that of the handlers.
-            unsafe { Handlers::<T>::open(file, T::open(data)?, written) }?;
-            Ok(0)
-        })
-    }
-
-    /// # Safety
-    ///
-    /// To be called as `write` of a file that [`Self::new`] created.
-    unsafe extern "C" fn write(
-        file: *mut bindings::file,
-        buffer: *const c_char,
-        len: usize,
-        _: *mut bindings::loff_t,
-    ) -> isize {
-        from_result(|| {
-            // SAFETY: As in `open`; a file that is written to is open, by `Handlers::open`.
-            let (data, written) = unsafe {
-                let inode = (*file).f_inode;
-                (&*(*inode).i_private.cast::<T>(), Handlers::<T>::other(file))
-            };
-            let first = !written.any.xchg(true, Relaxed);
-            let user = UserPtr::from_ptr(buffer.cast_mut().cast());
-            let taken = data.write(UserSlice::new(user, len).reader(), first)?;
-            // CAST: At most `len`, which the kernel limits to MAX_RW_COUNT.
-            Ok(taken.min(len) as isize)
         })
     }
 }
 
-impl<T: Operations> Drop for File<T> {
+/// The data of an open file.
+///
+/// # Safety
+///
+/// To be called in a function of a [`File`], with its inode.
+unsafe fn data<'a, O: Operations>(inode: *mut bindings::inode) -> ArcBorrow<'a, O::Data> {
+    // SAFETY: debugfs keeps what it was given there, a pointer from `Arc::as_ptr()` to what the
+    // `File` holds, and debugfs_remove() waits for calls that run.
+    unsafe { ArcBorrow::from_raw((*inode).i_private.cast::<O::Data>()) }
+}
+
+/// Makes what belongs to an opening.
+///
+/// # Safety
+///
+/// To be called in `open` of a [`File`].
+unsafe fn begin<O: Operations>(inode: *mut bindings::inode) -> Result<(O::Sequence, Written)> {
+    // SAFETY: This is the module that owns the functions, which is there while its code runs; its
+    // state changes while it loads.
+    let state = unsafe { ptr::read_volatile(&raw const bindings::__this_module.state) };
+    if state != bindings::module_state_MODULE_STATE_LIVE {
+        return Err(EAGAIN);
+    }
+    // SAFETY: By this function's own contract.
+    let sequence = O::open(unsafe { data::<O>(inode) })?;
+    Ok((sequence, Written(Atomic::new(false))))
+}
+
+/// # Safety
+///
+/// To be called as `open` of a [`File`].
+unsafe extern "C" fn open<O: Operations>(
+    inode: *mut bindings::inode,
+    file: *mut bindings::file,
+) -> c_int {
+    from_result(|| {
+        // SAFETY: This is `open`, and `release` is that of the handlers.
+        unsafe {
+            let (sequence, written) = begin::<O>(inode)?;
+            Handlers::<O>::open(file, sequence, written)?;
+        }
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// To be called as `open` of a [`File`].
+unsafe extern "C" fn open_stream<O: Follow>(
+    inode: *mut bindings::inode,
+    file: *mut bindings::file,
+) -> c_int {
+    from_result(|| {
+        // SAFETY: As in `open`.
+        unsafe {
+            let (sequence, written) = begin::<O>(inode)?;
+            Handlers::<O>::open_stream(file, sequence, written)?;
+        }
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// To be called as `write` of a [`File`].
+unsafe extern "C" fn write<O: Write>(
+    file: *mut bindings::file,
+    buffer: *const c_char,
+    len: usize,
+    _: *mut bindings::loff_t,
+) -> isize {
+    from_result(|| {
+        // SAFETY: As in `open`; a file that is written to is open, by `Handlers::open`.
+        let (data, written) = unsafe {
+            (
+                data::<O>((*file).f_inode),
+                Handlers::<O>::other(file), //
+            )
+        };
+        let first = !written.0.xchg(true, Relaxed);
+        let user = UserPtr::from_ptr(buffer.cast_mut().cast());
+        let taken = O::write(&data, UserSlice::new(user, len).reader(), first)?;
+        // CAST: At most `len`, which the kernel limits to MAX_RW_COUNT.
+        Ok(taken.min(len) as isize)
+    })
+}
+
+/// # Safety
+///
+/// To be called as `poll` of a [`File`].
+unsafe extern "C" fn poll<O: Follow>(
+    file: *mut bindings::file,
+    table: *mut bindings::poll_table_struct,
+) -> bindings::__poll_t {
+    // SAFETY: As in `write`; `file` and `table` are valid for the call.
+    unsafe {
+        let data = data::<O>((*file).f_inode);
+        PollTable::from_raw(table).register_wait(OpenFile::from_raw_file(file), O::news(&data));
+        if Handlers::<O>::ready(file) {
+            READABLE
+        } else {
+            0
+        }
+    }
+}
+
+/// `EPOLLIN | EPOLLRDNORM` of `include/uapi/linux/eventpoll.h`.
+const READABLE: bindings::__poll_t = 0x1 | 0x40;
+
+impl<O: Operations> Drop for File<O> {
     /// Context: may sleep. Wraps `debugfs_remove()`, which waits for calls that run.
     fn drop(&mut self) {
         // SAFETY: By the type invariant this is what debugfs gave us.
@@ -168,7 +300,7 @@ impl<T: Operations> Drop for File<T> {
 }
 
 // SAFETY: A dentry has no owner thread; the rest can be sent.
-unsafe impl<T: Operations> Send for File<T> {}
+unsafe impl<O: Operations> Send for File<O> {}
 
 // SAFETY: Nothing can be done with a shared `File`.
-unsafe impl<T: Operations> Sync for File<T> {}
+unsafe impl<O: Operations> Sync for File<O> {}

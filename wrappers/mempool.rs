@@ -13,6 +13,7 @@
 use core::{
     cell::UnsafeCell,
     convert::Infallible,
+    mem::ManuallyDrop,
     ops::Deref,
     ops::DerefMut,
     ptr,
@@ -21,6 +22,7 @@ use core::{
 
 use kernel::{
     bindings,
+    error::to_result,
     prelude::*,
     sync::{
         atomic::{
@@ -40,14 +42,15 @@ use super::slab;
 ///
 /// # Invariants
 ///
-/// `next` is read and written only by the queue whose number `queue` holds; while `queue` is 0, no
-/// one does, and it is `None`.
+/// `next` and `prev` are read and written only by the queue whose number `queue` holds; while `queue`
+/// is 0, no one does, and they are `None`.
 #[repr(C)]
 pub(crate) struct Object<T> {
     refcount: Refcount,
     /// The [`Queue::number`] of the queue that this object is in, or 0.
     queue: Atomic<u64>,
     next: UnsafeCell<Option<Ref<T>>>,
+    prev: UnsafeCell<Option<NonNull<Object<T>>>>,
     pool: Arc<Pool<T>>,
     value: T,
 }
@@ -60,6 +63,8 @@ pub(crate) struct Object<T> {
 /// - Each allocated object holds a reference on the pool, so none is left when it is dropped.
 pub(crate) struct Pool<T> {
     ptr: NonNull<bindings::mempool>,
+    /// How many objects are allocated.
+    allocated: Atomic<usize>,
     // Dropped behind the pool, whose last objects go back to it.
     _cache: slab::Cache<Object<T>>,
 }
@@ -86,6 +91,7 @@ impl<T> Pool<T> {
         // INVARIANT: A pointer that is not NULL is a new pool, of which nothing is allocated yet.
         let pool = Self {
             ptr: NonNull::new(ptr).ok_or(ENOMEM)?,
+            allocated: Atomic::new(0),
             _cache: cache,
         };
         Ok(Arc::new(pool, GFP_KERNEL)?)
@@ -107,16 +113,48 @@ impl<T> Pool<T> {
         // knows of. Each field is written, and none read; the initialiser cannot fail.
         unsafe {
             (&raw mut (*place).refcount).write(Refcount::new(1));
-            // INVARIANT: In no queue, hence no `next`.
+            // INVARIANT: In no queue, hence no neighbours.
             (&raw mut (*place).queue).write(Atomic::new(0));
             (&raw mut (*place).next).write(UnsafeCell::new(None));
+            (&raw mut (*place).prev).write(UnsafeCell::new(None));
             // INVARIANT (of the pool): A reference on it for each object.
             (&raw mut (*place).pool).write(self.clone());
             let Ok(()) = value.__init(&raw mut (*place).value);
         }
 
+        self.allocated.fetch_add(1, Relaxed);
         // INVARIANT: The count is 1, and this is that one reference.
         Some(UniqueRef(Ref(object)))
+    }
+
+    /// How many objects are allocated, those not counted that are kept back.
+    pub(crate) fn allocated(&self) -> usize {
+        self.allocated.load(Relaxed)
+    }
+
+    /// Changes how many objects are kept back. More are kept as soon as there is memory for them.
+    ///
+    /// Context: may sleep. Errors: `ENOMEM`, `EINVAL` for 0. Wraps `mempool_resize()`.
+    pub(crate) fn resize(&self, reserve: u32) -> Result {
+        let reserve = i32::try_from(reserve)?;
+        if reserve < 1 {
+            return Err(EINVAL);
+        }
+
+        // SAFETY: The type invariant says that this is a pool, and the number is not 0. Calls at the
+        // same time are allowed: the function looks again under the pool's lock.
+        to_result(unsafe { bindings::mempool_resize(self.ptr.as_ptr(), reserve) })
+    }
+
+    /// Whether an object that is freed now would be kept back.
+    fn is_short(&self) -> bool {
+        let pool = self.ptr.as_ptr();
+
+        // SAFETY: The type invariant says that this is a pool. Both fields may change meanwhile.
+        unsafe {
+            ptr::read_volatile(&raw const (*pool).curr_nr)
+                < ptr::read_volatile(&raw const (*pool).min_nr)
+        }
     }
 
     /// The bytes that the allocator sets aside for one object. Wraps `ksize()`.
@@ -174,7 +212,8 @@ impl<T> Ref<T> {
     /// itself.
     pub(crate) fn try_into_unique(self) -> Result<UniqueRef<T>, Self> {
         if self.is_unique() {
-            // INVARIANT: Just seen, and nobody else can change it. An object in a queue has that queue's reference: so it is in none.
+            // INVARIANT: Just seen, and nobody else can change it. An object in a queue has that
+            // queue's reference: so it is in none.
             Ok(UniqueRef(self))
         } else {
             Err(self)
@@ -199,16 +238,28 @@ impl<T> Deref for Ref<T> {
     }
 }
 
-impl<T> Drop for Ref<T> {
-    /// Puts the reference; the last one returns the object to its pool.
+impl<T> Ref<T> {
+    /// Puts the reference, as dropping it does. Returns whether that gave memory back to the cache:
+    /// it was the last reference, and the pool had enough.
     ///
-    /// Context: any, if `T` can be dropped in any, and if somebody else still holds the pool, whose
-    /// own end sleeps. Wraps `mempool_free()`.
-    fn drop(&mut self) {
-        if !self.object().refcount.dec_and_test() {
-            return;
+    /// Context: as for [`Drop`].
+    pub(crate) fn put(self) -> bool {
+        let object = ManuallyDrop::new(self).0;
+        // SAFETY: The reference is this one, which is not used again.
+        unsafe { Self::put_raw(object) }
+    }
+
+    /// Wraps `mempool_free()`.
+    ///
+    /// # Safety
+    ///
+    /// The caller must own a reference on `object`, and gives it up.
+    unsafe fn put_raw(object: NonNull<Object<T>>) -> bool {
+        // SAFETY: By this function's own contract.
+        if !unsafe { object.as_ref() }.refcount.dec_and_test() {
+            return false;
         }
-        let object = self.0.as_ptr();
+        let object = object.as_ptr();
 
         // SAFETY: That was the last reference, so nobody else knows the object any more, and its
         // fields may be dropped and moved out; the memory came from this pool. The pool's own count
@@ -216,9 +267,23 @@ impl<T> Drop for Ref<T> {
         unsafe {
             let pool = (&raw const (*object).pool).read();
             ptr::drop_in_place(&raw mut (*object).value);
-            // `next` is `None` and `queue` 0 by the type invariant: a queue would have a reference.
+            pool.allocated.fetch_sub(1, Relaxed);
+            let kept = pool.is_short();
+            // It has no neighbours, by the type invariant: a queue would have a reference.
             bindings::mempool_free(object.cast(), pool.ptr.as_ptr());
+            !kept
         }
+    }
+}
+
+impl<T> Drop for Ref<T> {
+    /// Puts the reference; the last one returns the object to its pool.
+    ///
+    /// Context: any, if `T` can be dropped in any, and if somebody else still holds the pool, whose
+    /// own end sleeps.
+    fn drop(&mut self) {
+        // SAFETY: The reference is this one, which is not used again.
+        unsafe { Self::put_raw(self.0) };
     }
 }
 
@@ -270,12 +335,14 @@ static QUEUES: Atomic<u64> = Atomic::new(0);
 /// # Invariants
 ///
 /// - No other queue has the same `number`, and it is not 0.
-/// - The objects that are reached from `head` by `next` are those whose `queue` is `number`, each once.
-/// - `tail` is the last of them, or `None` if there is none.
+/// - The objects that are reached from `head` by `next` are those whose `queue` is `number`, each
+///   once; `len` of them.
+/// - `tail` is the last of them, or `None` if there is none; from there `prev` leads back the same way.
 pub(crate) struct Queue<T> {
     number: u64,
     head: Option<Ref<T>>,
     tail: Option<NonNull<Object<T>>>,
+    len: usize,
 }
 
 impl<T> Queue<T> {
@@ -286,7 +353,13 @@ impl<T> Queue<T> {
             number: QUEUES.fetch_add(1, Relaxed).wrapping_add(1),
             head: None,
             tail: None,
+            len: 0,
         }
+    }
+
+    /// How many objects are in it.
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     /// Puts `object` behind all others. Gives it back as the error if it is in a queue already.
@@ -302,13 +375,17 @@ impl<T> Queue<T> {
         {
             return Err(object);
         }
-        match self.tail.replace(place) {
+        let last = self.tail.replace(place);
+        // SAFETY: `object` keeps it valid; it is in this queue now, of which this is the only user.
+        unsafe { *(*place.as_ptr()).prev.get() = last };
+        match last {
             // SAFETY: By the type invariant, the last object is in this queue, which has a
             // reference on it; its `next` is this queue's, of which this is the only user.
             Some(last) => unsafe { *(*last.as_ptr()).next.get() = Some(object) },
             None => self.head = Some(object),
         }
         // INVARIANT: Reached from the former last, or first itself; `queue` says so.
+        self.len = self.len.wrapping_add(1);
         Ok(())
     }
 
@@ -318,10 +395,14 @@ impl<T> Queue<T> {
         // SAFETY: The object was in this queue up to now, so its `next` is this queue's, of which
         // this is the only user.
         self.head = unsafe { (*first.object().next.get()).take() };
-        if self.head.is_none() {
-            self.tail = None;
+        match &self.head {
+            None => self.tail = None,
+            // SAFETY: This one is in this queue, too, and first from now on.
+            Some(second) => unsafe { *second.object().prev.get() = None },
         }
-        // INVARIANT: No longer reached; `next` is `None` again before `queue` says so to others.
+        // INVARIANT: No longer reached; `next` is `None` again (`prev` of the first is so anyway)
+        // before `queue` says so to others.
+        self.len = self.len.wrapping_sub(1);
         first.object().queue.store(0, Release);
         Some(first)
     }
@@ -334,6 +415,17 @@ impl<T> Queue<T> {
     /// Goes through the objects, the first first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Ref<T>> {
         core::iter::successors(self.front(), |object| self.next_of(object).ok().flatten())
+    }
+
+    /// Goes through the objects, the last first.
+    pub(crate) fn iter_back(&self) -> impl Iterator<Item = &T> {
+        core::iter::successors(self.tail, |object| {
+            // SAFETY: The queue has a reference on each of its objects, and while `&self` is
+            // borrowed none leaves it, nor does any `prev` change.
+            unsafe { *(*object.as_ptr()).prev.get() }
+        })
+        // SAFETY: As above.
+        .map(|object| unsafe { &(*object.as_ptr()).value })
     }
 
     /// Returns the object behind `object`, if `object` is in this queue and not the last one.

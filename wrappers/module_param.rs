@@ -7,7 +7,10 @@
 //!
 //! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h)
 
-use core::cell::UnsafeCell;
+use core::{
+    cell::UnsafeCell,
+    slice, //
+};
 
 use kernel::{
     bindings,
@@ -15,9 +18,13 @@ use kernel::{
         from_result,
         to_result, //
     },
+    fmt,
     page::PAGE_SIZE,
     prelude::*,
-    str::CStr, //
+    str::{
+        CStr,
+        Formatter, //
+    },
 };
 
 /// Proof that the lock of the module's parameters is held: the kernel does so while it calls
@@ -66,8 +73,8 @@ pub(crate) trait Parameter {
     /// behind its `exit`, too.
     fn set(value: &CStr, lock: &mut Locked) -> Result;
 
-    /// Calls `item` with each of its values.
-    fn get(lock: &mut Locked, item: &mut dyn FnMut(u64));
+    /// Writes its value, as it would be given.
+    fn get(lock: &mut Locked, out: &mut dyn fmt::Write) -> fmt::Result;
 }
 
 /// Parses an unsigned number as the kernel's own parameters do. Malformed and out of range: `EINVAL`.
@@ -100,7 +107,7 @@ pub(crate) unsafe extern "C" fn set<P: Parameter>(
     })
 }
 
-/// `get` of a `struct kernel_param_ops`: the values, separated by commas, and a newline.
+/// `get` of a `struct kernel_param_ops`: the value, and a newline.
 ///
 /// # Safety
 ///
@@ -109,29 +116,15 @@ pub(crate) unsafe extern "C" fn get<P: Parameter>(
     buffer: *mut c_char,
     _: *const bindings::kernel_param,
 ) -> c_int {
-    let mut len = 0;
-    P::get(&mut Locked(()), &mut |item| {
-        let format = if len == 0 { c"%llu" } else { c",%llu" };
-        // SAFETY: At most what is left of the page is written, and `len` grows by what was.
-        len += unsafe {
-            bindings::scnprintf(
-                buffer.add(len),
-                PAGE_SIZE.saturating_sub(len),
-                format.as_char_ptr(),
-                item,
-            )
-        } as usize;
-    });
-    // SAFETY: As above.
-    len += unsafe {
-        bindings::scnprintf(
-            buffer.add(len),
-            PAGE_SIZE.saturating_sub(len),
-            c"\n".as_char_ptr(),
-        )
-    } as usize;
-    // CAST: At most a page.
-    len as c_int
+    from_result(|| {
+        // SAFETY: By this function's own contract; the page is initialised, and nobody else's.
+        let page = unsafe { slice::from_raw_parts_mut(buffer.cast::<u8>(), PAGE_SIZE) };
+        let mut out = Formatter::new(page);
+        P::get(&mut Locked(()), &mut out).map_err(|_| EOVERFLOW)?;
+        fmt::Write::write_str(&mut out, "\n").map_err(|_| EOVERFLOW)?;
+        // CAST: At most a page.
+        Ok(out.bytes_written() as c_int)
+    })
 }
 
 /// Makes `bindings::kernel_param` [`Sync`].

@@ -28,16 +28,27 @@ pub(crate) trait Sequence: Send + 'static {
     ///
     /// `position` is 0, or where the last `start` or `next` led. `anew` tells that a reader begins
     /// at the beginning of the file, where a position of 0 alone may also mean one that seeks.
-    fn start(&mut self, position: u64, anew: bool) -> bool;
+    fn start(&mut self, position: u64, anew: bool) -> Result<bool>;
 
     /// Makes the record behind the current one the current one; false if there is none.
-    fn next(&mut self) -> bool;
+    fn next(&mut self) -> Result<bool>;
 
     /// Ends a run of calls.
     fn stop(&mut self) {}
 
     /// Writes out the current record. May be called twice for the same: no side effects.
     fn show(&self, out: &mut Output<'_>) -> Result;
+}
+
+/// A sequence that goes on: behind its last record there will be others.
+///
+/// There is no position to go back to but the beginning; `start` takes up where the reader is.
+pub(crate) trait Stream: Sequence {
+    /// Goes behind the last record that there is now.
+    fn skip(&mut self) -> Result;
+
+    /// Whether there is a record to be read. If this says so, the next `start` must lead to it.
+    fn ready(&mut self) -> bool;
 }
 
 /// Where [`Sequence::show`] writes to.
@@ -124,6 +135,29 @@ impl<S: Sequence, O: Send + Sync + 'static> File<S, O> {
         }
     }
 
+    /// Calls `f` while nobody reads the file. It gets the sequence, and how many bytes of records
+    /// that were shown are still to be read; it may set that to 0.
+    ///
+    /// Context: may sleep, for as long as one `read()` of a large piece takes.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::other`].
+    unsafe fn with_lock<R>(
+        file: *mut bindings::file,
+        f: impl FnOnce(&mut S, &mut usize) -> R,
+    ) -> R {
+        // SAFETY: By this function's own contract the `seq_file` is valid; with its lock held, nobody
+        // else uses what is borrowed here.
+        unsafe {
+            let m = (*file).private_data.cast::<bindings::seq_file>();
+            bindings::mutex_lock(&raw mut (*m).lock);
+            let result = f(Self::sequence(m), &mut (*m).count);
+            bindings::mutex_unlock(&raw mut (*m).lock);
+            result
+        }
+    }
+
     /// # Safety
     ///
     /// `m` must be of a file that [`Self::open`] opened, and locked by the caller.
@@ -185,11 +219,76 @@ impl<S: Sequence, O: Send + Sync + 'static> File<S, O> {
     }
 
     /// A token for the current record: the sequence itself knows which one that is.
-    fn current(m: *mut bindings::seq_file, there: bool) -> *mut c_void {
-        if there {
-            m.cast()
-        } else {
-            ptr::null_mut()
+    fn current(m: *mut bindings::seq_file, there: Result<bool>) -> *mut c_void {
+        match there {
+            Ok(true) => m.cast(),
+            Ok(false) => ptr::null_mut(),
+            Err(error) => error.to_ptr(),
         }
     }
 }
+
+impl<S: Stream, O: Send + Sync + 'static> File<S, O> {
+    /// Opens `file` as a stream: it cannot be read at a position of one's choice.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::open`].
+    pub(crate) unsafe fn open_stream(file: *mut bindings::file, sequence: S, other: O) -> Result {
+        // SAFETY: By this function's own contract.
+        unsafe {
+            Self::open(file, sequence, other)?;
+            (*file).f_mode &= !FMODE_PREAD;
+        }
+        Ok(())
+    }
+
+    /// `llseek` of a stream's file operations. To 0, it begins anew; to the end, it goes behind what
+    /// is there now, while the position stays what it is: the number of bytes that were read.
+    ///
+    /// Wraps `seq_lseek()`.
+    ///
+    /// # Safety
+    ///
+    /// To be called for a file that [`Self::open_stream`] opened.
+    pub(crate) unsafe extern "C" fn seek_stream(
+        file: *mut bindings::file,
+        offset: bindings::loff_t,
+        whence: c_int,
+    ) -> bindings::loff_t {
+        // CAST: A small number.
+        match (whence as u32, offset) {
+            (bindings::SEEK_END, 0) => {
+                // SAFETY: By this function's own contract.
+                let skipped = unsafe {
+                    Self::with_lock(file, |sequence, unread| {
+                        sequence.skip().inspect(|()| *unread = 0)
+                    })
+                };
+                match skipped {
+                    // SAFETY: By this function's own contract. Who seeks has the position locked.
+                    Ok(()) => unsafe { (*file).f_pos },
+                    Err(error) => error.to_errno().into(),
+                }
+            }
+            // SAFETY: By this function's own contract.
+            (bindings::SEEK_SET | bindings::SEEK_CUR, 0) => unsafe {
+                bindings::seq_lseek(file, offset, whence)
+            },
+            _ => EINVAL.to_errno().into(),
+        }
+    }
+
+    /// Whether the stream has something to be read: for `poll` of its file operations.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::seek_stream`].
+    pub(crate) unsafe fn ready(file: *mut bindings::file) -> bool {
+        // SAFETY: By this function's own contract.
+        unsafe { Self::with_lock(file, |sequence, unread| *unread > 0 || sequence.ready()) }
+    }
+}
+
+/// `FMODE_PREAD` of `include/linux/fs.h`.
+const FMODE_PREAD: bindings::fmode_t = 1 << 3;

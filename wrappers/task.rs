@@ -84,6 +84,21 @@ pub(crate) struct Reading {
     pub(crate) threads: usize,
 }
 
+/// `TASK_COMM_LEN`.
+const COMM_LEN: usize = bindings::TASK_COMM_LEN as usize;
+
+/// The name of a task (`comm`): up to 15 bytes, of any value but NUL.
+#[derive(Clone, Copy)]
+pub(crate) struct Comm([u8; COMM_LEN]);
+
+impl Comm {
+    /// The bytes of the name.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        let len = self.0.iter().take_while(|byte| **byte != 0).count();
+        self.0.get(..len).unwrap_or_default()
+    }
+}
+
 /// A process: a thread group as a whole, which keeps its identity across every exec.
 pub(crate) struct Process {
     pid: ARef<Pid>,
@@ -167,6 +182,23 @@ impl Process {
             }
         }
         reading
+    }
+
+    /// The name of its leader, or of a thread that it had if all are gone.
+    ///
+    /// Context: any but interrupts; never sleeps. Takes the RCU read lock.
+    pub(crate) fn comm(&self) -> Comm {
+        let _guard = rcu::read_lock();
+        // SAFETY: `pid` is valid; the task stays so under RCU.
+        let leader =
+            unsafe { bindings::pid_task(self.pid.as_ptr(), bindings::pid_type_PIDTYPE_TGID) };
+        let task = if leader.is_null() {
+            self.task.as_ptr()
+        } else {
+            leader
+        };
+        // SAFETY: Valid under RCU, or held.
+        unsafe { comm_of(task) }
     }
 
     /// Sums up what is accounted to the process.
@@ -272,6 +304,12 @@ impl Thread {
         start_boottime(&self.task)
     }
 
+    /// The name of the thread. Context: any.
+    pub(crate) fn comm(&self) -> Comm {
+        // SAFETY: The task is held.
+        unsafe { comm_of(self.task.as_ptr()) }
+    }
+
     /// Reads what is accounted to the thread.
     ///
     /// Context: any but interrupts; never sleeps. Takes the RCU read lock and `alloc_lock`.
@@ -359,6 +397,25 @@ unsafe fn usage_of(task: *mut bindings::task_struct) -> Usage {
             maj_flt: read_once!((*task).maj_flt) as u64,
         }
     }
+}
+
+/// The name of `task`, which may change meanwhile: each byte is one of some name it had.
+///
+/// # Safety
+///
+/// `task` must be valid.
+unsafe fn comm_of(task: *mut bindings::task_struct) -> Comm {
+    let mut name = [0; COMM_LEN];
+    for (i, byte) in name.iter_mut().enumerate() {
+        // SAFETY: By this function's own contract, and in bounds. CAST: A byte.
+        *byte = unsafe {
+            (&raw const (*task).comm)
+                .cast::<u8>()
+                .add(i)
+                .read_volatile()
+        };
+    }
+    Comm(name)
 }
 
 /// The letter that `task_state_to_char()` gives.

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A reader that follows what is recorded: all tasks, the oldest instant first, on and on.
+//!
+//! It goes in passes. A pass shows what was taken since the one before; when that is through, the
+//! reader is told so (a read returns 0), and the next pass begins. For each task it keeps a place in
+//! the history, so that a pass costs a look at each task, and what is new.
+
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+use crate::{
+    heap::Heap,
+    monitor::Monitor,
+    reader::Name,
+    sample::{
+        Place,
+        Sample, //
+    },
+    set::{
+        Monitored,
+        BATCH, //
+    },
+};
+
+/// How far it is with a task.
+struct Spot {
+    number: u64,
+    name: Name,
+    /// Where the next sample is, or will be; `None` if the last one was shown, or none was seen yet.
+    place: Option<Place>,
+    /// The last sample was shown: there will be no other.
+    done: bool,
+    /// The task is monitored no more.
+    gone: bool,
+}
+
+impl Spot {
+    /// A spot for a task that is new.
+    fn new(number: u64, task: &Monitored) -> Self {
+        Self {
+            number,
+            name: Name::of(task),
+            place: None,
+            done: false,
+            gone: false,
+        }
+    }
+
+    /// Goes to the next sample that `task` has for it, if there is one.
+    fn go_on(&mut self, task: &Monitored) {
+        match &mut self.place {
+            _ if self.done => (),
+            Some(place) => {
+                if !task.history.go_on(place) && !task.is_living() {
+                    self.place = None;
+                    self.done = true;
+                }
+            }
+            None => self.place = task.history.oldest(),
+        }
+    }
+
+    fn sample(&self) -> Option<Sample> {
+        self.place.as_ref()?.sample()
+    }
+}
+
+/// A follower.
+pub(crate) struct Follower {
+    monitor: Arc<Monitor>,
+    /// A spot for each task, by number.
+    spots: KVVec<Spot>,
+    /// Those spots that this pass has something of to show, as indices, by the time of the sample.
+    due: Heap<usize>,
+    /// This pass shows what was taken until then.
+    until: u64,
+    /// The reader was told that the pass is through.
+    told: bool,
+    /// Anything was shown.
+    begun: bool,
+}
+
+impl Follower {
+    pub(crate) fn new(monitor: Arc<Monitor>) -> Self {
+        Self {
+            monitor,
+            spots: KVVec::new(),
+            due: Heap::new(),
+            until: 0,
+            told: true,
+            begun: false,
+        }
+    }
+
+    /// Takes up where the reader is, `anew` from the beginning. False if there is nothing to be read
+    /// now.
+    ///
+    /// Context: may sleep. Errors: `ENOMEM`.
+    pub(crate) fn resume(&mut self, anew: bool) -> Result<bool> {
+        if anew && self.begun {
+            *self = Self::new(self.monitor.clone());
+        }
+        if self.due.first().is_none() {
+            if !self.told {
+                self.told = true;
+                return Ok(false);
+            }
+            self.begin_pass()?;
+        }
+        let there = self.due.first().is_some();
+        self.begun |= there;
+        self.told &= !there;
+        Ok(there)
+    }
+
+    /// Goes behind all that was taken until now.
+    ///
+    /// Context: may sleep. Errors: `ENOMEM`.
+    pub(crate) fn skip(&mut self) -> Result {
+        self.due.clear();
+        self.told = true;
+        self.until = self.look(|spot, task| {
+            spot.place = task.history.end();
+            spot.done = spot.place.is_none();
+        })?;
+        Ok(())
+    }
+
+    /// Whether there is anything to be read. Then the next [`Self::resume`] does not tell that the
+    /// pass is through, though it may be.
+    pub(crate) fn is_ready(&mut self) -> bool {
+        let newer = self.monitor.set().last_time() > self.until;
+        self.told |= newer;
+        newer || self.due.first().is_some()
+    }
+
+    /// Looks for what was taken since the last pass.
+    fn begin_pass(&mut self) -> Result {
+        if self.monitor.set().last_time() == self.until {
+            return Ok(());
+        }
+        let until = self.look(Spot::go_on)?;
+        self.due.make_room(self.spots.len())?;
+        self.until = until;
+        for (i, spot) in self.spots.iter().enumerate() {
+            if let Some(sample) = spot.sample() {
+                if sample.time <= self.until {
+                    self.due.push(sample.time, i)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `f` with each task and the spot for it. Drops the spots of tasks that are monitored no
+    /// more. Returns the time of the last sample that was there at the beginning.
+    fn look(&mut self, f: impl Fn(&mut Spot, &Monitored)) -> Result<u64> {
+        let set = self.monitor.set();
+        let (until, tasks) = (set.last_time(), set.len());
+        drop(set);
+        // Numbers count up: tasks that are new come behind those that have a spot.
+        let (mut known, mut next) = (0, Some(0));
+        while let Some(from) = next {
+            let room = tasks.saturating_sub(self.spots.len()).max(BATCH);
+            self.spots.reserve(room, GFP_KERNEL)?;
+            let spots = &mut self.spots;
+            next = self.monitor.set().visit(from, |number, task| {
+                while let Some(spot) = spots.get_mut(known) {
+                    if spot.number >= number {
+                        break;
+                    }
+                    spot.gone = true;
+                    known += 1;
+                }
+                if known == spots.len() {
+                    // There is room.
+                    let _ = spots.push_within_capacity(Spot::new(number, task));
+                }
+                if let Some(spot) = spots.get_mut(known) {
+                    f(spot, task);
+                }
+                known += 1;
+                true
+            });
+        }
+        for spot in self.spots.iter_mut().skip(known) {
+            spot.gone = true;
+        }
+        self.spots.retain(|spot| !spot.gone);
+        Ok(until)
+    }
+
+    /// Goes on to the next sample; false if the pass is through.
+    pub(crate) fn advance(&mut self) -> bool {
+        let Some(spot) = self.current_mut() else {
+            return false;
+        };
+        if let Some(place) = &mut spot.place {
+            place.advance();
+        }
+        if spot.sample().is_none() {
+            self.leave_block();
+        }
+        let next = self.current_mut().and_then(|spot| spot.sample());
+        match next {
+            Some(sample) if sample.time <= self.until => self.due.rekey(sample.time),
+            _ => drop(self.due.pop()),
+        }
+        self.due.first().is_some()
+    }
+
+    /// Goes on behind the last sample of a block.
+    fn leave_block(&mut self) {
+        let monitor = self.monitor.clone();
+        let Some(spot) = self.current_mut() else {
+            return;
+        };
+        let set = monitor.set();
+        let Some((task, place)) = set.get(spot.number).zip(spot.place.as_ref()) else {
+            return;
+        };
+        let behind = task.history.behind(place);
+        let done = behind.is_none() && !task.is_living();
+        drop(set);
+        if behind.is_some() || done {
+            // (The former block is let go here, under no lock.)
+            spot.place = behind;
+            spot.done = done;
+        }
+    }
+
+    fn current_mut(&mut self) -> Option<&mut Spot> {
+        let index = self.due.first()?.1;
+        self.spots.get_mut(index)
+    }
+
+    /// The sample it is at, and whose it is.
+    pub(crate) fn current(&self) -> Option<(Sample, &Name)> {
+        let spot = self.spots.get(self.due.first()?.1)?;
+        Some((spot.sample()?, &spot.name))
+    }
+}
