@@ -38,13 +38,6 @@ impl Grid {
         self.first.saturating_add(passed)
     }
 
-    /// The first instant that is not earlier than `time`.
-    pub(crate) fn first_from(&self, time: u64) -> u64 {
-        let passed = time.saturating_sub(self.start);
-        let passed = passed / self.period + u64::from(passed % self.period != 0);
-        self.first.saturating_add(passed)
-    }
-
     /// When `instant` is.
     pub(crate) fn time_of(&self, instant: u64) -> u64 {
         let passed = instant.saturating_sub(self.first);

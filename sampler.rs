@@ -23,9 +23,9 @@ pub(crate) const NAME: &CStr = c"taskmonitor";
 impl kthread::Run for Monitor {
     /// Samples all tasks at each instant of the grid.
     ///
-    /// A late wakeup does not shift later instants; instants that passed meanwhile are missed, which
-    /// shows as a gap in `seq`. After a round that took a time T the thread rests for at least T, so
-    /// it never takes more than half a processor. Without tasks it does not wake up at all.
+    /// A late wakeup does not shift later instants; if the next one has come before it, the former is
+    /// missed, which shows as a gap in `seq`. After a round that took a time T the thread rests for at
+    /// least T, so it never takes more than half a processor. Without tasks it does not wake up at all.
     fn run(&self, thread: &kthread::Current) {
         self.set_sampler(Some(ARef::from(&**current!())));
         // The last instant that was sampled, and the time until which to rest.
@@ -37,15 +37,15 @@ impl kthread::Run for Monitor {
             if let Some(grid) = self.grid() {
                 let began = monotonic_ns();
                 let due = grid.last_before(began);
-                let next = grid.first_from(rest).max(sampled + 1);
-                if due >= next {
+                if due > sampled && began >= rest {
                     self.round(due, thread);
                     sampled = due;
                     let ended = monotonic_ns();
                     rest = ended.saturating_add(ended.saturating_sub(began));
                     continue;
                 }
-                deadline = Some(grid.time_of(next));
+                let next = grid.time_of(sampled.saturating_add(1));
+                deadline = Some(next.max(rest));
             }
             thread.sleep_until(deadline, || self.news() == news);
         }

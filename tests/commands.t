@@ -199,20 +199,4 @@ case_writes_of_a_shell() {
 	same tasks "$(shown)" "$A $C"
 }
 
-case_pids_are_those_of_the_writers_namespace() {
-	three
-	# Inside, the first process has PID 1; outside, it has another.
-	unshare -p -f sh -c "echo 1 >$FILE; cat $FILE" >"$T/inside"
-	same "PID inside" "$(cut -d ' ' -f 1-2 "$T/inside")" "pid 1"
-	[ "$(newest 1)" = "" ] || fail "PID 1 of the outside was taken"
-	[ "$(shown)" -gt 1 ] || fail "PID outside: $(shown)"
-}
-
-case_a_task_of_no_number_there_shows_0() {
-	three
-	echo "$A" >"$FILE"
-	same "PID inside" "$(unshare -p -f sh -c "cut -d ' ' -f 1-2 $FILE" | sort -u)" "pid 0"
-	same "removing it there" "$(unshare -p -f ./helper write "$FILE" "-$A\n")" ENOENT
-}
-
 run_cases "$@"

@@ -11,6 +11,9 @@
 # Conditions are waited for, with a generous limit: no case measures how fast this machine is.
 
 export FILE=/sys/kernel/debug/taskmonitor
+export FOLLOW=/sys/kernel/debug/taskmonitor_follow
+export TASKS=/sys/kernel/debug/taskmonitor_tasks
+export SYSFS=/sys/kernel/taskmonitor
 export PARAMETERS=/sys/module/taskmonitor/parameters
 LIMIT=60
 T=/tmp/test
@@ -31,6 +34,8 @@ log_allowed() {
 ^taskmonitor: `[^']*' invalid for parameter `[a-z_]*'$
 ^(taskmonitor|target): can only take 128 arguments$
 ^taskmonitor: `[^']*' too large for parameter `target'$
+# a test asks for memory back
+^sh \([0-9]+\): drop_caches: [0-9]$
 # an emulated processor is slow, and the kernel notices
 ^hrtimer: interrupt took [0-9]+ ns$
 ^perf: interrupt took too long
@@ -86,7 +91,7 @@ cleanup() {
 		wait_until unloaded || echo "rmmod: $(./helper rmmod taskmonitor)"
 	fi
 	! grep '^task_sample ' /proc/slabinfo || echo "the kmem_cache is still there"
-	for left in "$FILE"* /sys/kernel/taskmonitor; do
+	for left in "$FILE"* "$SYSFS"; do
 		[ ! -e "$left" ] || echo "$left is still there"
 	done
 	! grep -lx taskmonitor /proc/[0-9]*/comm 2>/dev/null || echo "the kernel thread is still there"
@@ -171,7 +176,9 @@ refused() {
 	shift
 	same "insmod $*" "$(./helper insmod taskmonitor.ko "$*")" "$error"
 	[ ! -e /sys/module/taskmonitor ] || fail "insmod $*: failed, and the module is there"
-	[ ! -e "$FILE" ] || fail "insmod $*: failed, and $FILE is there"
+	for left in "$FILE"* "$SYSFS"; do
+		[ ! -e "$left" ] || fail "insmod $*: failed, and $left is there"
+	done
 }
 
 unload() {
@@ -180,9 +187,14 @@ unload() {
 
 # writes RESULTS DATA...: each DATA one write to the same open file, RESULTS what they return.
 writes() {
-	wanted=$1
-	shift
-	same "write $*" "$(./helper write "$FILE" "$@")" "$wanted"
+	writes_to "$FILE" "$@"
+}
+
+# writes_to FILE RESULTS DATA...
+writes_to() {
+	file=$1 wanted=$2
+	shift 2
+	same "write to $file: $*" "$(./helper write "$file" "$@")" "$wanted"
 }
 
 # spawn COMMAND...: starts a task of the helper and waits until it is ready. Sets PID, and OUT to
@@ -222,6 +234,34 @@ newest() {
 	samples "$1" | tail -n 1 | if [ $# = 1 ]; then cat; else key "$2"; fi
 }
 
+# holds N: the file shows as many samples.
+holds() {
+	[ "$(samples | wc -l)" -ge "$1" ]
+}
+
+# still PID: waits until no more samples come.
+still() {
+	was=
+	while [ "$was" != "$(newest "$1" seq)" ]; do
+		was=$(newest "$1" seq)
+		usleep 100000
+	done
+}
+
+# holding BYTES: a reader that has read BYTES and pauses; what it reads goes to $T/held. Sets HOLDER.
+holding() {
+	./helper hold "$FILE" "$1" >"$T/held" 2>"$T/holder" &
+	HOLDER=$!
+	echo "$HOLDER" >>"$T/pids"
+	await grep -q held "$T/holder"
+}
+
+# Lets that reader go on to the end.
+released() {
+	kill -TERM "$HOLDER"
+	wait "$HOLDER"
+}
+
 # key KEY: the values of one key of the lines on stdin.
 key() {
 	awk -v key="$1" '{ for (i = 1; i < NF; i += 2) if ($i == key) print $(i + 1) }'
@@ -250,6 +290,32 @@ in_state() {
 	[ "$(newest "$1" state)" = "$2" ]
 }
 
+# reclaim: lets the kernel ask for memory back, as when it is short of it. (It may take some rounds
+# until that asks for all of a few blocks.)
+reclaim() {
+	for _ in 1 2 3 4; do
+		echo 2 >/proc/sys/vm/drop_caches
+	done
+}
+
+# status PID [KEY]: what the file of the tasks says of it, or one value of that.
+status() {
+	awk -v pid="$1" -v key="${2-}" '
+		$2 != pid { next }
+		key == "" { print }
+		{ for (i = 1; i < NF; i += 2) if ($i == key) { print $(i + 1); break } }' "$TASKS"
+}
+
+# adds_up: no sample of any task was lost uncounted. To be asked at rest.
+adds_up() {
+	cat "$TASKS" >"$T/tasks"
+	awk '$12 != $10 + $14 + $16 { print; bad = 1 } END { exit bad }' "$T/tasks" >"$T/unsound" ||
+		fail "taken is not samples + evicted + reclaimed: $(cat "$T/unsound")"
+	samples | awk '{ n[$2 " " $22]++ } END { for (task in n) print task, n[task] }' | sort >"$T/counted"
+	awk '$10 > 0 { print $2, $4, $10 }' "$T/tasks" | sort | cmp -s - "$T/counted" ||
+		fail "samples that are shown: $(cat "$T/counted"); in $TASKS: $(cat "$T/tasks")"
+}
+
 # A line has every key of the contract, in this order.
 LINE='^pid [0-9]+ usr [0-9]+ sys [0-9]+ time [0-9]+ rss [0-9]+ minflt [0-9]+ majflt [0-9]+'
 LINE="$LINE mm_users [0-9]+ state [A-Za-z] seq [0-9]+ start [0-9]+\$"
@@ -269,4 +335,55 @@ sound() {
 		$8 < $22 { bad("taken before the task began") }
 		{ last = task; seen[task]; seq = $20; time = $8; usr = $4; sys = $6; state = $18 }
 		END { exit failed }' >"$T/unsound" || fail "$(cat "$T/unsound")"
+}
+
+# --- words about tasks ---------------------------------------------------------------------------
+
+# A tick of the kernel, and of /proc/PID/stat, in ns.
+TICK=10000000
+
+# stat FILE N: the field N of a file in the form of /proc/PID/stat; no field behind comm is counted
+# wrongly for a blank in it.
+stat_field() {
+	sed 's/(.*)/-/' "$1" | cut -d ' ' -f "$2"
+}
+
+# agrees PID [FILE]: the newest sample says what /proc/PID/stat does, the task resting meanwhile.
+agrees() {
+	later "$1"
+	newest "$1" >"$T/line"
+	stat=${2:-/proc/$1/stat}
+	near usr "$(key usr <"$T/line")" "$(stat_field "$stat" 14)"
+	near sys "$(key sys <"$T/line")" "$(stat_field "$stat" 15)"
+	same minflt "$(key minflt <"$T/line")" "$(stat_field "$stat" 10)"
+	same majflt "$(key majflt <"$T/line")" "$(stat_field "$stat" 12)"
+	same rss "$(key rss <"$T/line")" $(($(stat_field "$stat" 24) * 4096))
+	same state "$(key state <"$T/line")" "$(stat_field "$stat" 3)"
+	same start $(($(key start <"$T/line") / TICK)) "$(stat_field "$stat" 22)"
+}
+
+# near KEY NS TICKS: the same within 5 ticks.
+near() {
+	between "$1" "$2" $((($3 - 5) * TICK)) $((($3 + 6) * TICK))
+}
+
+# cpu PID: user and system time, which a tick at the wrong moment may split otherwise than the test
+# would like, but which have a sum that does not depend on it.
+cpu() {
+	newest "$1" | awk '{ printf "%d", $4 + $6 }'
+}
+
+# exact PID RUSAGE_OUTPUT: the last sample has the totals that the parent was told.
+exact() {
+	await ended "$1"
+	newest "$1" >"$T/line"
+	same rss "$(key rss <"$T/line")" 0
+	same mm_users "$(key mm_users <"$T/line")" 0
+	usr=$(key usr <"$T/line") sys=$(key sys <"$T/line")
+	await grep -q '^rusage' "$2"
+	# shellcheck disable=SC2046 # two words
+	set -- $(sed -n 's/^rusage //p' "$2")
+	# The parent's are whole microseconds, of each rounded down.
+	between "sum in us" $(((usr + sys) / 1000 - $1 - $2)) 0 1
+	between usr "$usr" $(($1 * 1000 - 5 * TICK)) $(($1 * 1000 + 5 * TICK))
 }

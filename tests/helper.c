@@ -6,7 +6,16 @@
  *   insmod FILE [PARAMETERS]   finit_module(); prints "ok" or the name of the error, exits 0 or 1
  *   rmmod NAME                 delete_module() without waiting; the same
  *   write FILE DATA...         each DATA is one write() to the same open file (\n, \t, \0 and \\ are
- *                              understood); prints what each returned, or the name of the error
+ *                              understood; @PATH is what that file contains); prints what each
+ *                              returned, or the name of the error
+ *   file FILE OPERATION...     does these with one open file; but for what is read, prints a line
+ *                              "-- OPERATION RESULT" of each, with the number or name of the error
+ *                                read           read(), until it returns 0
+ *                                read=BYTES     one read(), of at most so many
+ *                                pread=OFFSET   one pread() of 4096 bytes
+ *                                rewind, tell, end, seek=OFFSET   lseek()
+ *                                poll=MS        poll() for input: its revents, or "timeout"
+ *                                hold           says "held" on stderr, and waits for a SIGTERM
  *   reread FILE                prints the file, "--", and after a seek back to 0 the file again
  *   hold FILE BYTES            prints BYTES of FILE, says "held" on stderr, and goes on to the end
  *                              after a SIGTERM
@@ -17,6 +26,7 @@
  *
  *   pause
  *   burn user|sys MS           has used that much CPU time in user or kernel mode
+ *   named NAME                 has this name (comm; escapes as above)
  *   grow MIB                   has that much more memory resident
  *   threads N MS               N threads, "tid TID" of each printed, have used MS each; SIGUSR1 ends
  *                              the last of them
@@ -31,6 +41,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -98,6 +109,28 @@ static size_t unescape(char *text)
 	return to - text;
 }
 
+/* Prints what a system call returned. */
+static void print_result(long result)
+{
+	if (result < 0)
+		fputs(strerrorname_np(errno), stdout);
+	else
+		printf("%ld", result);
+}
+
+static char *contents(const char *file, size_t *length)
+{
+	FILE *f = fopen(file, "re");
+	size_t size = 64 << 20;
+	char *data = malloc(size);
+
+	if (!f || !data)
+		fail(file);
+	*length = fread(data, 1, size, f);
+	fclose(f);
+	return data;
+}
+
 static int write_all(const char *file, char **data)
 {
 	const char *separator = "";
@@ -106,12 +139,15 @@ static int write_all(const char *file, char **data)
 	if (fd < 0)
 		fail(file);
 	for (; *data; data++) {
-		ssize_t n = write(fd, *data, unescape(*data));
+		size_t length;
+		char *bytes = *data;
 
-		if (n < 0)
-			printf("%s%s", separator, strerrorname_np(errno));
+		if (*bytes == '@')
+			bytes = contents(bytes + 1, &length);
 		else
-			printf("%s%zd", separator, n);
+			length = unescape(bytes);
+		fputs(separator, stdout);
+		print_result(write(fd, bytes, length));
 		separator = " ";
 	}
 	putchar('\n');
@@ -173,6 +209,74 @@ static int hold(const char *file, size_t bytes)
 	return 0;
 }
 
+static void wait_for_input(int fd, int ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	int n = poll(&p, 1, ms);
+
+	if (n < 0)
+		fail("poll");
+	if (!n)
+		printf("timeout");
+	else
+		printf("%s%s", p.revents & POLLIN ? "in" : "", p.revents & ~POLLIN ? " and more" : "");
+}
+
+static int operate(const char *file, char **operations)
+{
+	static char buffer[1 << 20];
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0) {
+		printf("-- open %s\n", strerrorname_np(errno));
+		return 1;
+	}
+	for (; *operations; operations++) {
+		char *name = *operations, *value = strchr(name, '=');
+		long n = value ? number(value + 1) : 0;
+		ssize_t got = 0;
+
+		if (!strcmp(name, "read")) {
+			while ((got = read(fd, buffer, sizeof(buffer))) > 0)
+				fwrite(buffer, 1, got, stdout);
+		} else if (!strncmp(name, "read=", 5)) {
+			got = read(fd, buffer, n < (long)sizeof(buffer) ? n : (long)sizeof(buffer));
+			if (got > 0)
+				fwrite(buffer, 1, got, stdout);
+			if (got > 0 && buffer[got - 1] != '\n')
+				putchar('\n');
+		} else if (!strncmp(name, "pread=", 6)) {
+			got = pread(fd, buffer, 4096, n);
+			if (got > 0)
+				fwrite(buffer, 1, got, stdout);
+		} else if (!strcmp(name, "rewind")) {
+			got = lseek(fd, 0, SEEK_SET);
+		} else if (!strncmp(name, "seek=", 5)) {
+			got = lseek(fd, n, SEEK_SET);
+		} else if (!strcmp(name, "tell")) {
+			got = lseek(fd, 0, SEEK_CUR);
+		} else if (!strcmp(name, "end")) {
+			got = lseek(fd, 0, SEEK_END);
+		} else if (!strncmp(name, "poll=", 5)) {
+			printf("-- %s ", name);
+			wait_for_input(fd, n);
+			putchar('\n');
+			continue;
+		} else if (!strcmp(name, "hold")) {
+			fflush(stdout);
+			fprintf(stderr, "held\n");
+			next_signal();
+			continue;
+		} else {
+			usage();
+		}
+		printf("-- %s ", name);
+		print_result(got);
+		putchar('\n');
+	}
+	return 0;
+}
+
 /*
  * CPU time of this thread as of the last tick or switch. Asking clock_gettime() would bring it up to
  * date, and so hide from a test what taskmonitor sees of a task that just runs.
@@ -228,6 +332,13 @@ static void be_burn(void)
 	rest();
 }
 
+static void be_named(void)
+{
+	arguments[0][unescape(arguments[0])] = 0;
+	prctl(PR_SET_NAME, arguments[0]);
+	rest();
+}
+
 static void be_grow(void)
 {
 	size_t size = number(arguments[0]) << 20;
@@ -239,7 +350,7 @@ static void be_grow(void)
 	rest();
 }
 
-#define THREADS_MAX 64
+#define THREADS_MAX 4096
 static struct worker {
 	pthread_t thread;
 	pid_t tid;
@@ -267,15 +378,19 @@ static void *work(void *arg)
 
 static void start_workers(long n, long ms)
 {
+	pthread_attr_t small;
+
 	if (n < 1 || n > THREADS_MAX)
 		usage();
+	pthread_attr_init(&small);
+	pthread_attr_setstacksize(&small, 32768);
 	workers_count = n;
 	pthread_barrier_init(&started, NULL, n + 1);
 	pthread_barrier_init(&burnt, NULL, n + 1);
 	pthread_mutex_lock(&last_lives);
 	for (int i = 0; i < n; i++) {
 		workers[i].ms = ms;
-		if (pthread_create(&workers[i].thread, NULL, work, &workers[i]))
+		if (pthread_create(&workers[i].thread, &small, work, &workers[i]))
 			fail("pthread_create");
 	}
 	pthread_barrier_wait(&started);
@@ -463,6 +578,7 @@ int main(int argc, char **argv)
 	} tasks[] = {
 		{ "pause", 0, rest },
 		{ "burn", 2, be_burn },
+		{ "named", 1, be_named },
 		{ "grow", 1, be_grow },
 		{ "threads", 2, be_threads },
 		{ "leader-exit", 2, be_leader_exit },
@@ -484,6 +600,8 @@ int main(int argc, char **argv)
 		return answer(syscall(SYS_delete_module, argv[2], O_NONBLOCK));
 	if (argc >= 4 && !strcmp(command, "write"))
 		return write_all(argv[2], argv + 3);
+	if (argc >= 4 && !strcmp(command, "file"))
+		return operate(argv[2], argv + 3);
 	if (argc == 3 && !strcmp(command, "reread"))
 		return reread(argv[2]);
 	if (argc == 4 && !strcmp(command, "hold"))

@@ -101,11 +101,6 @@ case_seeking_back_shows_what_is_new() {
 	between "samples after a seek" "$(sed '1,/^--$/d' "$T/twice" | wc -l)" 10 3600
 }
 
-# holds N: the file shows as many samples.
-holds() {
-	[ "$(samples | wc -l)" -ge "$1" ]
-}
-
 case_at_most_3600_samples_are_kept() {
 	spawn pause
 	load "target=$PID period_us=100"
@@ -131,15 +126,6 @@ case_at_most_3600_samples_are_kept() {
 	same samples "$(samples | wc -l)" 3600
 	between "oldest seq" "$(samples | key seq | head -n 1)" $((oldest + 1)) 100000000
 	samples | sound
-}
-
-# still PID: waits until no more samples come.
-still() {
-	was=
-	while [ "$was" != "$(newest "$1" seq)" ]; do
-		was=$(newest "$1" seq)
-		usleep 100000
-	done
 }
 
 case_reading_always_ends() {
@@ -180,20 +166,6 @@ case_many_readers_at_once() {
 			sound <"$T/reader.$i.$n"
 		done
 	done
-}
-
-# holding BYTES: a reader that has read BYTES and pauses; what it reads goes to $T/held. Sets HOLDER.
-holding() {
-	./helper hold "$FILE" "$1" >"$T/held" 2>"$T/holder" &
-	HOLDER=$!
-	echo "$HOLDER" >>"$T/pids"
-	await grep -q held "$T/holder"
-}
-
-# Lets that reader go on to the end.
-released() {
-	kill -TERM "$HOLDER"
-	wait "$HOLDER"
 }
 
 case_a_reader_sees_what_was_there_at_its_first_read() {
@@ -238,25 +210,6 @@ case_a_task_is_removed_under_a_reader() {
 	echo "-$PID" >"$FILE"
 	released
 	sound <"$T/held"
-}
-
-case_not_unloaded_while_the_file_is_open() {
-	load "target=1 period_us=1000"
-	holding 100
-	same rmmod "$(./helper rmmod taskmonitor)" EAGAIN
-	later 1 20
-	released
-	unload
-}
-
-case_not_unloaded_while_a_writer_has_it_open() {
-	load
-	{
-		same rmmod "$(./helper rmmod taskmonitor)" EAGAIN
-		echo 1 >&3
-	} 3>"$FILE"
-	same tasks "$(shown)" 1
-	unload
 }
 
 case_full_histories_are_given_back() {

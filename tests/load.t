@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
 #
-# Loading, its parameters, and what is left of it after rmmod: nothing (the runner looks).
+# Loading, with targets and with readers, and what is left of it after rmmod: nothing (the runner
+# looks).
 
 . ./guest.sh
 
@@ -15,13 +16,6 @@ case_without_parameters() {
 	same "target" "$(cat "$PARAMETERS/target")" ""
 	same "period_us" "$(cat "$PARAMETERS/period_us")" 1000000
 	unload
-}
-
-case_modes_of_the_files() {
-	load
-	same "$FILE" "$(stat -c %a "$FILE")" 600
-	same target "$(stat -c %a "$PARAMETERS/target")" 400
-	same period_us "$(stat -c %a "$PARAMETERS/period_us")" 644
 }
 
 case_one_target() {
@@ -96,21 +90,6 @@ case_128_different_targets() {
 	same tasks "$(shown)" "$want"
 }
 
-case_periods_out_of_range() {
-	for value in "" 0 99 -1 +1x abc 3600000001 4294967296 4294967396 18446744073709551716 \
-		99999999999999999999; do
-		refused EINVAL "period_us=$value"
-	done
-}
-
-case_periods_at_the_ends_of_the_range() {
-	load period_us=100
-	same period_us "$(cat "$PARAMETERS/period_us")" 100
-	unload
-	load period_us=3600000000
-	same period_us "$(cat "$PARAMETERS/period_us")" 3600000000
-}
-
 case_a_refused_load_leaves_the_next_one_alone() {
 	refused EINVAL "target=1 period_us=99"
 	refused ESRCH "target=1,4194303 period_us=100"
@@ -123,28 +102,6 @@ case_loading_twice() {
 	load target=1
 	same "insmod again" "$(./helper insmod taskmonitor.ko)" EEXIST
 	same tasks "$(shown)" 1
-}
-
-# refuses VALUE: writing that period is an error, and changes nothing.
-refuses() {
-	was=$(cat "$PARAMETERS/period_us")
-	same "period_us $1" "$(./helper write "$PARAMETERS/period_us" "$1")" EINVAL
-	same period_us "$(cat "$PARAMETERS/period_us")" "$was"
-}
-
-case_a_period_written_live() {
-	load "target=1 period_us=3600000000"
-	for value in 0 99 -1 abc 3600000001 99999999999999999999; do
-		refuses "$value\n"
-	done
-	echo 10000 >"$PARAMETERS/period_us"
-	same period_us "$(cat "$PARAMETERS/period_us")" 10000
-	await has_samples 1 5
-	echo 3600000000 >"$PARAMETERS/period_us"
-	same period_us "$(cat "$PARAMETERS/period_us")" 3600000000
-	echo 100 >"$PARAMETERS/period_us"
-	later 1 20
-	samples | sound
 }
 
 case_the_log_at_load_and_after() {
@@ -172,6 +129,25 @@ case_the_cache_and_the_thread_have_their_names() {
 	load target=1
 	grep -q '^task_sample ' /proc/slabinfo || fail "no task_sample in /proc/slabinfo"
 	grep -qx taskmonitor /proc/[0-9]*/comm || fail "no thread taskmonitor"
+}
+
+case_not_unloaded_while_the_file_is_open() {
+	load "target=1 period_us=1000"
+	holding 100
+	same rmmod "$(./helper rmmod taskmonitor)" EAGAIN
+	later 1 20
+	released
+	unload
+}
+
+case_not_unloaded_while_a_writer_has_it_open() {
+	load
+	{
+		same rmmod "$(./helper rmmod taskmonitor)" EAGAIN
+		echo 1 >&3
+	} 3>"$FILE"
+	same tasks "$(shown)" 1
+	unload
 }
 
 case_load_and_unload_30_times() {
