@@ -100,10 +100,199 @@ case_an_ended_task_is_removed() {
 	writes ENOENT "-$A\n"
 }
 
+case_print_chooses_a_task() {
+	three
+	writes $(($(bytes "$A$B") + 2)) "$A\n$B\n"
+	echo "print $B" >"$FILE"
+	same tasks "$(shown)" "$B"
+	echo "print   $A" >"$FILE"
+	same tasks "$(shown)" "$A"
+	# A task that comes later is not shown, but there.
+	echo "$C" >"$FILE"
+	same tasks "$(shown)" "$A"
+	same "tasks that are there" "$(cut -d ' ' -f 2 "$TASKS" | xargs)" "$A $B $C"
+	echo "print all" >"$FILE"
+	same tasks "$(shown)" "$A $B $C"
+}
+
+case_print_of_what_is_not_monitored() {
+	three
+	echo "$A" >"$FILE"
+	echo "$B" >"$FILE"
+	writes ENOENT "print $C\n"
+	same tasks "$(shown)" "$A $B"
+	echo "print $B" >"$FILE"
+	for pid in "$C" 4194303; do
+		writes ENOENT "print $pid\n"
+		same "the choice" "$(shown)" "$B"
+	done
+}
+
+case_removing_what_print_chose_shows_all() {
+	three
+	writes $(($(bytes "$A$B$C") + 3)) "$A\n$B\n$C\n"
+	echo "print $B" >"$FILE"
+	echo "-$A" >"$FILE"
+	same tasks "$(shown)" "$B"
+	echo "-$B" >"$FILE"
+	same tasks "$(shown)" "$C"
+	# The choice is gone for good.
+	echo "$B" >"$FILE"
+	same tasks "$(shown)" "$C $B"
+}
+
+case_print_shows_all_histories_of_a_number() {
+	load period_us=1000
+	spawn pause
+	echo 1 >"$FILE"
+	echo "$PID" >"$FILE"
+	end_task
+	await ended "$PID"
+	spawn reuse "$PID"
+	echo "$PID" >"$FILE"
+	echo "print $PID" >"$FILE"
+	same tasks "$(shown)" "$PID"
+	same histories "$(samples | key start | sort -u | wc -l)" 2
+	echo "-$PID" >"$FILE"
+	same tasks "$(shown)" 1
+}
+
+case_print_during_a_reading() {
+	three
+	echo 1000 >"$PARAMETERS/period_us"
+	writes $(($(bytes "$A$B") + 2)) "$A\n$B\n"
+	later "$B" 20
+	holding 10
+	echo "print $B" >"$FILE"
+	released
+	same "a reader that had begun" "$(cut -d ' ' -f 2 "$T/held" | sort -u | wc -l)" 2
+}
+
+case_clear_drops_all_samples() {
+	three
+	echo 1000 >"$PARAMETERS/period_us"
+	writes $(($(bytes "$A$B") + 2)) "$A\n$B\n"
+	later "$A" 60
+	end_task "$B"
+	await ended "$B"
+	later "$A" 20
+	echo stop >"$FILE"
+	taken=$(status "$A" taken) seq=$(newest "$A" seq)
+	echo clear >"$FILE"
+	same samples "$(samples | wc -l)" 0
+	same tasks "$(cut -d ' ' -f 2 "$TASKS")" "$A"
+	same taken "$(status "$A" taken)" "$taken"
+	same evicted "$(status "$A" evicted)" "$taken"
+	adds_up
+	writes ENOENT "-$B\n"
+	# It goes on where it was.
+	echo start >"$FILE"
+	later_than "$A" "$seq"
+	echo stop >"$FILE"
+	between "seq of the first" "$(samples "$A" | key seq | head -n 1)" $((seq + 1)) 100000000
+	adds_up
+	# Of nothing, it drops nothing.
+	echo clear >"$FILE"
+	echo clear >"$FILE"
+	same samples "$(samples | wc -l)" 0
+	adds_up
+}
+
+# later_than PID SEQ
+later_than() {
+	await reached "$1" $(($2 + 40))
+}
+
+case_clear_forgets_the_choice_of_an_ended_task() {
+	three
+	echo 1000 >"$PARAMETERS/period_us"
+	writes $(($(bytes "$A$B") + 2)) "$A\n$B\n"
+	echo "print $A" >"$FILE"
+	echo clear >"$FILE"
+	await holds 1
+	same "a living task stays chosen" "$(shown)" "$A"
+	end_task "$A"
+	await ended "$A"
+	echo clear >"$FILE"
+	await holds 1
+	same "all" "$(shown)" "$B"
+}
+
+case_clear_under_a_reader() {
+	three
+	echo 1000 >"$PARAMETERS/period_us"
+	writes $(($(bytes "$A$B") + 2)) "$A\n$B\n"
+	later "$B" 60
+	holding 1000
+	echo clear >"$FILE"
+	released
+	sound <"$T/held"
+	between "what it had begun" "$(wc -l <"$T/held")" 8 60
+}
+
+case_stop_and_start() {
+	three
+	echo 1000 >"$PARAMETERS/period_us"
+	echo "$A" >"$FILE"
+	later "$A" 10
+	for _ in 1 2; do
+		echo stop >"$FILE"
+		echo stop >"$FILE"
+		samples >"$T/stopped"
+		usleep 50000
+		samples | cmp - "$T/stopped" || fail "sampled while stopped"
+		# A task that is added has its first sample nevertheless.
+		echo "$B" >"$FILE"
+		usleep 20000
+		same "samples of the new task" "$(samples "$B" | key seq)" 0
+		echo start >"$FILE"
+		echo start >"$FILE"
+		later "$A" 10
+		same "the first instants of the new task" "$(samples "$B" | key seq | head -n 2 | xargs)" "0 1"
+		echo "-$B" >"$FILE"
+	done
+	samples | sound
+}
+
+case_start_while_sampling_changes_nothing() {
+	three
+	echo 1 >"$FILE"
+	echo 3600000000 >"$PARAMETERS/period_us"
+	still 1
+	seq=$(newest 1 seq)
+	echo start >"$FILE"
+	usleep 50000
+	same seq "$(newest 1 seq)" "$seq"
+}
+
+case_an_exit_while_stopped() {
+	three
+	echo 1000 >"$PARAMETERS/period_us"
+	echo "$A" >"$FILE"
+	echo stop >"$FILE"
+	end_task "$A"
+	usleep 20000
+	[ "$(newest "$A" state)" != X ] || fail "sampled while stopped"
+	echo start >"$FILE"
+	await ended "$A"
+}
+
+case_commands_in_one_write() {
+	three
+	writes $((4 * $(bytes "$A") + 31)) "$A\nstop\n$B\nprint $B\nclear\n\tstart  \n-$A\n"
+	same "what is there" "$(cut -d ' ' -f 2 "$TASKS")" "$B"
+	writes 5 'stop\nnonsense\nstart\n'
+	same sampling "$(cat "$PARAMETERS/sampling")" N
+	writes 5 'clear'
+	writes EINVAL 'clear clear'
+}
+
 case_what_is_no_command() {
 	three
 	for line in 0 00 -0 +5 "+$A" 1.5 -- - --5 "-+$A" "- $A" "$A $B" "$A,$B" "${A}x" "x$A" "0x$A" \
-		"$A-" "$A;" '*' print "print  $A x" nonsense all "print all all" clearer \
+		"$A-" "$A;" '*' print "print " "print$A" "print  $A x" "print -$A" "print 0" "print all all" \
+		"print ALL" "prin all" Print nonsense all clearer clea CLEAR "clear 1" startx "star t" "-start" \
+		"stop stop" stopp "start\\0" \
 		2147483648 4294967295 4294967296 $((4294967296 + A)) 18446744073709551616 \
 		99999999999999999999999999 -2147483648 -99999999999 "$A\\0" "\\0$A"; do
 		writes EINVAL "$line\n"

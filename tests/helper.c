@@ -15,7 +15,9 @@
  *                                pread=OFFSET   one pread() of 4096 bytes
  *                                rewind, tell, end, seek=OFFSET   lseek()
  *                                poll=MS        poll() for input: its revents, or "timeout"
+ *                                bad            a read() to an address that is not there
  *                                hold           says "held" on stderr, and waits for a SIGTERM
+ *   badpointer FILE            a read() to, and a write() from such an address; prints the results
  *   reread FILE                prints the file, "--", and after a seek back to 0 the file again
  *   hold FILE BYTES            prints BYTES of FILE, says "held" on stderr, and goes on to the end
  *                              after a SIGTERM
@@ -209,6 +211,22 @@ static int hold(const char *file, size_t bytes)
 	return 0;
 }
 
+/* An address that is not there; the compiler need not know. */
+static char *volatile nowhere = (char *)8;
+
+static int badpointer(const char *file)
+{
+	int fd = open(file, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		fail(file);
+	print_result(read(fd, nowhere, 4096));
+	putchar(' ');
+	print_result(write(fd, nowhere, 100));
+	putchar('\n');
+	return 0;
+}
+
 static void wait_for_input(int fd, int ms)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -245,6 +263,8 @@ static int operate(const char *file, char **operations)
 				fwrite(buffer, 1, got, stdout);
 			if (got > 0 && buffer[got - 1] != '\n')
 				putchar('\n');
+		} else if (!strcmp(name, "bad")) {
+			got = read(fd, nowhere, 4096);
 		} else if (!strncmp(name, "pread=", 6)) {
 			got = pread(fd, buffer, 4096, n);
 			if (got > 0)
@@ -600,6 +620,8 @@ int main(int argc, char **argv)
 		return answer(syscall(SYS_delete_module, argv[2], O_NONBLOCK));
 	if (argc >= 4 && !strcmp(command, "write"))
 		return write_all(argv[2], argv + 3);
+	if (argc == 3 && !strcmp(command, "badpointer"))
+		return badpointer(argv[2]);
 	if (argc >= 4 && !strcmp(command, "file"))
 		return operate(argv[2], argv + 3);
 	if (argc == 3 && !strcmp(command, "reread"))

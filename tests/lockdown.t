@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=dash source-path=SCRIPTDIR
+# vm: -a lsm=lockdown,capability
+#
+# Kernel lockdown, as with Secure Boot. It refuses modules that are not signed, so it is turned on
+# when ours is loaded; there is no way back, so there is one case.
+
+. ./guest.sh
+
+case_what_stays_open_in_lockdown() {
+	log_allow '^Kernel is locked down from securityfs; see man kernel_lockdown\.7$'
+	log_allow '^Lockdown: (cat|sh|helper): debugfs access is restricted; see man kernel_lockdown\.7$'
+	log_allow '^Lockdown: helper: unsigned module loading is restricted; see man kernel_lockdown\.7$'
+	spawn pause
+	load "target=1,$PID period_us=10000"
+	later 1 5
+	mount -t securityfs none /sys/kernel/security
+	echo integrity >/sys/kernel/security/lockdown
+	grep -q '\[integrity\]' /sys/kernel/security/lockdown || fail "no lockdown: $(cat /sys/kernel/security/lockdown)"
+
+	! cat "$FILE" >/dev/null 2>&1 || fail "$FILE can be read"
+	! { echo 2 >"$FILE"; } 2>/dev/null || fail "$FILE can be written to"
+
+	cat "$FOLLOW" >"$T/followed"
+	between "lines of $FOLLOW" "$(wc -l <"$T/followed")" 10 1000000
+	same results "$(./helper file "$FOLLOW" end poll=60000 read=65536 | grep -c '^-- end 0$\|^-- poll=60000 in$')" 2
+	same "tasks in $TASKS" "$(cut -d ' ' -f 2 "$TASKS" | xargs)" "1 $PID"
+	between "lines of $SYSFS" "$(wc -l <"$SYSFS")" 25 50
+
+	# Commands are taken by sysfs, and parameters can be written.
+	echo 2 >"$SYSFS"
+	same tasks "$(cut -d ' ' -f 2 "$TASKS" | xargs)" "1 $PID 2"
+	echo "print 2" >"$SYSFS"
+	same "chosen" "$(cut -d ' ' -f 2 "$SYSFS" | sort -u)" 2
+	echo -1 >"$SYSFS"
+	writes_to "$SYSFS" ENOENT '-1\n'
+	echo stop >"$SYSFS"
+	same sampling "$(cat "$PARAMETERS/sampling")" N
+	echo 1000 >"$PARAMETERS/period_us"
+	same period_us "$(cat "$PARAMETERS/period_us")" 1000
+	echo start >"$SYSFS"
+	await later_in_sysfs "$(tail -n 1 "$SYSFS" | key seq)"
+	unload
+	same "insmod in lockdown" "$(./helper insmod taskmonitor.ko)" EPERM
+}
+
+later_in_sysfs() {
+	[ "$(tail -n 1 "$SYSFS" | key seq)" -ge $(($1 + 10)) ]
+}
+
+run_cases "$@"

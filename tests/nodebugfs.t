@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=dash source-path=SCRIPTDIR
+# vm: -a debugfs=off
+#
+# A machine with debugfs switched off.
+
+. ./guest.sh
+
+case_sysfs_works_without_debugfs() {
+	log_allow '^taskmonitor: there is no debugfs: /sys/kernel/taskmonitor alone is there$'
+	load "target=1 period_us=1000"
+	same warnings "$(dmesg -r | grep -c '^<4>.*taskmonitor: there is no debugfs')" 1
+	[ ! -e "$FILE" ] || fail "$FILE is there"
+	[ ! -e "$FOLLOW" ] || fail "$FOLLOW is there"
+	await full
+	! grep -vE "$LINE" "$SYSFS" || fail "another form"
+	echo 2 >"$SYSFS"
+	echo "print 2" >"$SYSFS"
+	same "chosen" "$(cut -d ' ' -f 2 "$SYSFS" | sort -u)" 2
+	echo -2 >"$SYSFS"
+	same "shown" "$(cut -d ' ' -f 2 "$SYSFS" | sort -u)" 1
+	unload
+}
+
+full() {
+	[ "$(wc -c <"$SYSFS")" -ge 3900 ]
+}
+
+case_errors_of_the_load() {
+	refused ESRCH target=4194303
+	refused EINVAL max_mib=0
+}
+
+run_cases "$@"
