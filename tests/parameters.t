@@ -34,7 +34,7 @@ case_modes_of_the_files() {
 		"$PARAMETERS/sampling 644"; do
 		same "mode of ${file% *}" "$(stat -c %a "${file% *}")" "${file#* }"
 	done
-	same parameters "$(ls "$PARAMETERS" | xargs)" \
+	same parameters "$(cd "$PARAMETERS" && echo *)" \
 		"max_mib max_samples max_tasks period_us reserve sampling target"
 }
 

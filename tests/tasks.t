@@ -34,7 +34,7 @@ case_it_shows_the_newest_sample() {
 	echo stop >"$FILE"
 	for pid in $PID 2; do
 		for key in start state usr sys time rss mm_users; do
-			same "$key of $pid" "$(status $pid $key)" "$(newest $pid $key)"
+			same "$key of $pid" "$(status "$pid" $key)" "$(newest "$pid" $key)"
 		done
 	done
 	same comm "$(status "$PID" comm)" helper
@@ -89,7 +89,7 @@ case_names_are_escaped() {
 	named 'a b  c' 'a b  c'
 	named '\n' '\012'
 	named 'x\nstate R y' 'x\012state R y'
-	named '\\' '\134'
+	named "\\\\" '\134'
 	named '\\012' '\134012'
 	named "$(printf '\033')[31mred" '\033[31mred'
 	named "$(printf '\303\244\377')" '\303\244\377'
@@ -119,10 +119,10 @@ case_an_exec_changes_the_name() {
 	pid=$!
 	echo $pid >>"$T/pids"
 	echo $pid >"$FILE"
-	same comm "$(status $pid comm)" sh
+	same comm "$(status "$pid" comm)" sh
 	echo >"$T/go"
 	await grep -qx sleep "/proc/$pid/comm"
-	same comm "$(status $pid comm)" sleep
+	same comm "$(status "$pid" comm)" sleep
 	rm "$T/go"
 }
 
@@ -141,9 +141,9 @@ case_counts_add_up() {
 	echo stop >"$FILE"
 	adds_up
 	for pid in 1 "$a"; do
-		between "taken of $pid" "$(status $pid taken)" 100 10000000
-		between "evicted of $pid" "$(status $pid evicted)" 60 10000000
-		between "reclaimed of $pid" "$(status $pid reclaimed)" 1 10000000
+		between "taken of $pid" "$(status "$pid" taken)" 100 10000000
+		between "evicted of $pid" "$(status "$pid" evicted)" 60 10000000
+		between "reclaimed of $pid" "$(status "$pid" reclaimed)" 1 10000000
 	done
 }
 
