@@ -116,8 +116,8 @@ fn show(sample: &Sample, name: &Name, out: &mut Output<'_>) -> Result {
 }
 
 impl Sequence for Cursor {
-    fn start(&mut self, position: u64, anew: bool) -> Result<bool> {
-        if anew {
+    fn start(&mut self, position: u64, read: u64) -> Result<bool> {
+        if position == 0 && read == 0 {
             self.renew();
         }
         Ok(if position == 0 {
@@ -228,8 +228,8 @@ impl Follow for FollowFile {
 }
 
 impl Sequence for Follower {
-    fn start(&mut self, _: u64, anew: bool) -> Result<bool> {
-        self.resume(anew)
+    fn start(&mut self, _: u64, read: u64) -> Result<bool> {
+        self.resume(read)
     }
 
     fn next(&mut self) -> Result<bool> {
@@ -245,6 +245,10 @@ impl Sequence for Follower {
 }
 
 impl Stream for Follower {
+    fn rewind(&mut self) {
+        Follower::rewind(self);
+    }
+
     fn skip(&mut self) -> Result {
         Follower::skip(self)
     }
@@ -266,7 +270,7 @@ impl Operations for TasksFile {
 }
 
 impl Sequence for Tasks {
-    fn start(&mut self, position: u64, _: bool) -> Result<bool> {
+    fn start(&mut self, position: u64, _: u64) -> Result<bool> {
         Ok(if position == 0 {
             self.rewind()
         } else {

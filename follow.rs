@@ -3,8 +3,9 @@
 //! A reader that follows what is recorded: all tasks, the oldest instant first, on and on.
 //!
 //! It goes in passes. A pass shows what was taken since the one before; when that is through, the
-//! reader is told so (a read returns 0), and the next pass begins. For each task it keeps a place in
-//! the history, so that a pass costs a look at each task, and what is new.
+//! reader is told so (a read returns 0), and the next pass begins. Who polls goes on to the next pass
+//! without being told. For each task it keeps a place in the history, so that a pass costs a look at
+//! each task, and what is new.
 
 use kernel::{
     prelude::*,
@@ -33,8 +34,8 @@ struct Spot {
     place: Option<Place>,
     /// The last sample was shown: there will be no other.
     done: bool,
-    /// The task is monitored no more.
-    gone: bool,
+    /// The last look at all tasks that found this one: the others are monitored no more.
+    look: u64,
 }
 
 impl Spot {
@@ -45,7 +46,7 @@ impl Spot {
             name: Name::of(task),
             place: None,
             done: false,
-            gone: false,
+            look: 0,
         }
     }
 
@@ -77,10 +78,12 @@ pub(crate) struct Follower {
     due: Heap<usize>,
     /// This pass shows what was taken until then.
     until: u64,
-    /// The reader was told that the pass is through.
-    told: bool,
-    /// Anything was shown.
-    begun: bool,
+    /// The reader is still to be told that the pass is through.
+    owed: bool,
+    /// How far it had read when it was told so.
+    told: Option<u64>,
+    /// How often it looked at all tasks.
+    looks: u64,
 }
 
 impl Follower {
@@ -90,57 +93,59 @@ impl Follower {
             spots: KVVec::new(),
             due: Heap::new(),
             until: 0,
-            told: true,
-            begun: false,
+            owed: false,
+            told: None,
+            looks: 0,
         }
     }
 
-    /// Takes up where the reader is, `anew` from the beginning. False if there is nothing to be read
-    /// now.
+    /// Goes back to the oldest sample that there is.
+    pub(crate) fn rewind(&mut self) {
+        *self = Self::new(self.monitor.clone());
+    }
+
+    /// Takes up where the reader is, which has read `read` bytes. False if there is nothing to be read
+    /// now, or if the reader is to be told that a pass is through.
     ///
     /// Context: may sleep. Errors: `ENOMEM`.
-    pub(crate) fn resume(&mut self, anew: bool) -> Result<bool> {
-        if anew && self.begun {
-            *self = Self::new(self.monitor.clone());
+    pub(crate) fn resume(&mut self, read: u64) -> Result<bool> {
+        if self.due.first().is_some() {
+            return Ok(true);
         }
-        if self.due.first().is_none() {
-            if !self.told {
-                self.told = true;
-                return Ok(false);
-            }
-            self.begin_pass()?;
+        // A read that brings the rest of a former line does not return 0, though seq_file has asked
+        // here, too: then it has read more when it asks again.
+        if self.owed || self.told.is_some_and(|told| told != read) {
+            self.owed = false;
+            self.told = Some(read);
+            return Ok(false);
         }
-        let there = self.due.first().is_some();
-        self.begun |= there;
-        self.told &= !there;
-        Ok(there)
+        self.begin_pass()
     }
 
     /// Goes behind all that was taken until now.
     ///
     /// Context: may sleep. Errors: `ENOMEM`.
     pub(crate) fn skip(&mut self) -> Result {
-        self.due.clear();
-        self.told = true;
         self.until = self.look(|spot, task| {
             spot.place = task.history.end();
             spot.done = spot.place.is_none();
         })?;
+        self.due.clear();
+        self.owed = false;
+        self.told = None;
         Ok(())
     }
 
-    /// Whether there is anything to be read. Then the next [`Self::resume`] does not tell that the
-    /// pass is through, though it may be.
+    /// Whether there is anything to be read. If a pass is through, the next one begins.
     pub(crate) fn is_ready(&mut self) -> bool {
-        let newer = self.monitor.set().last_time() > self.until;
-        self.told |= newer;
-        newer || self.due.first().is_some()
+        // (A read will tell of the error.)
+        self.due.first().is_some() || self.begin_pass().unwrap_or(true)
     }
 
-    /// Looks for what was taken since the last pass.
-    fn begin_pass(&mut self) -> Result {
+    /// Looks for what was taken since the last pass. False if that is nothing.
+    fn begin_pass(&mut self) -> Result<bool> {
         if self.monitor.set().last_time() == self.until {
-            return Ok(());
+            return Ok(false);
         }
         let until = self.look(Spot::go_on)?;
         self.due.make_room(self.spots.len())?;
@@ -152,15 +157,24 @@ impl Follower {
                 }
             }
         }
-        Ok(())
+        let there = self.due.first().is_some();
+        if there {
+            self.owed = true;
+            self.told = None;
+        }
+        Ok(there)
     }
 
     /// Calls `f` with each task and the spot for it. Drops the spots of tasks that are monitored no
     /// more. Returns the time of the last sample that was there at the beginning.
+    ///
+    /// What [`Self::due`] says is void behind this.
     fn look(&mut self, f: impl Fn(&mut Spot, &Monitored)) -> Result<u64> {
         let set = self.monitor.set();
         let (until, tasks) = (set.last_time(), set.len());
         drop(set);
+        self.looks = self.looks.wrapping_add(1);
+        let look = self.looks;
         // Numbers count up: tasks that are new come behind those that have a spot.
         let (mut known, mut next) = (0, Some(0));
         while let Some(from) = next {
@@ -168,28 +182,23 @@ impl Follower {
             self.spots.reserve(room, GFP_KERNEL)?;
             let spots = &mut self.spots;
             next = self.monitor.set().visit(from, |number, task| {
-                while let Some(spot) = spots.get_mut(known) {
-                    if spot.number >= number {
-                        break;
-                    }
-                    spot.gone = true;
-                    known += 1;
+                if spots.get(known).is_some_and(|spot| spot.number < number) {
+                    // Some in between are gone, maybe very many.
+                    known = spots.partition_point(|spot| spot.number < number);
                 }
                 if known == spots.len() {
                     // There is room.
                     let _ = spots.push_within_capacity(Spot::new(number, task));
                 }
                 if let Some(spot) = spots.get_mut(known) {
+                    spot.look = look;
                     f(spot, task);
                 }
                 known += 1;
                 true
             });
         }
-        for spot in self.spots.iter_mut().skip(known) {
-            spot.gone = true;
-        }
-        self.spots.retain(|spot| !spot.gone);
+        self.spots.retain(|spot| spot.look == look);
         Ok(until)
     }
 
@@ -222,6 +231,10 @@ impl Follower {
         let Some((task, place)) = set.get(spot.number).zip(spot.place.as_ref()) else {
             return;
         };
+        if place.sample().is_some() {
+            // Appended since. It is for the next pass.
+            return;
+        }
         let behind = task.history.behind(place);
         let done = behind.is_none() && !task.is_living();
         drop(set);

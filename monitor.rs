@@ -33,11 +33,11 @@ use kernel::{
 
 use crate::{
     command::Command,
-    grid::Grid,
     params::Settings,
     sample::{
         drain,
-        Block, //
+        Block,
+        TRIM, //
     },
     set::{
         Choice,
@@ -332,21 +332,30 @@ impl Monitor {
         let max_samples = max_samples.into();
         let _control = self.control.lock();
         if max_samples < self.set().max_samples() {
-            // All that is too much goes first, a bounded piece at a time, so that the new limit
-            // finds not much to do with the next sample.
-            let mut next = Some(0);
-            while let Some(from) = next {
-                let mut again = None;
-                next = self.set().visit(from, |number, task| {
-                    let more = task.history.trim(max_samples);
-                    again = more.then_some(number);
-                    !more
-                });
-                next = again.or(next);
-                might_sleep();
-            }
+            // First, so that the new limit finds not much to do with the next sample.
+            self.trim(max_samples);
         }
         self.set().set_max_samples(max_samples);
+        // What was taken meanwhile goes, too, of tasks without a next sample.
+        self.trim(max_samples);
+    }
+
+    /// Evicts what is more than `max_samples` of each task, a bounded piece at a time.
+    fn trim(&self, max_samples: u64) {
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let (mut blocks, mut again) = (0, None);
+            next = self.set().visit(from, |number, task| {
+                let taken = task.history.trim(max_samples);
+                if taken == TRIM {
+                    again = Some(number);
+                }
+                blocks += taken;
+                blocks < TRIM
+            });
+            next = again.or(next);
+            might_sleep();
+        }
     }
 
     /// Bounds the memory of all blocks to `max_mib` MiB from now on.
@@ -387,11 +396,6 @@ impl Monitor {
     /// What is notified when there are new samples.
     pub(crate) fn samples(&self) -> &PollCondVar {
         &self.samples
-    }
-
-    /// The grid, if it is sampled on.
-    pub(crate) fn grid(&self) -> Option<Grid> {
-        self.set().grid()
     }
 
     /// Samples living tasks at `instant`, a bounded number of them from number `from` on. Returns

@@ -51,10 +51,12 @@ impl Targets {
     }
 }
 
-impl fmt::Display for Targets {
-    /// As the parameter is written.
+/// PIDs as the parameter is written.
+pub(crate) struct List<'a>(pub(crate) &'a [i32]);
+
+impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, pid) in self.pids().iter().enumerate() {
+        for (i, pid) in self.0.iter().enumerate() {
             let separator = if i == 0 { "" } else { "," };
             write!(f, "{separator}{pid}")?;
         }
@@ -128,7 +130,7 @@ impl Parameter for Target {
     }
 
     fn get(lock: &mut Locked, out: &mut dyn fmt::Write) -> fmt::Result {
-        out.write_fmt(fmt!("{}", TARGETS.get(lock)))
+        out.write_fmt(fmt!("{}", List(TARGETS.get(lock).pids())))
     }
 }
 
@@ -140,6 +142,8 @@ crate::parameter!(
 struct Sampling;
 
 impl Parameter for Sampling {
+    const BARE: Option<&'static CStr> = Some(c"Y");
+
     fn set(value: &CStr, lock: &mut Locked) -> Result {
         let sampling = kstrtobool(value)?;
         match LIVE.get(lock) {

@@ -3,8 +3,8 @@
 //! Readers: ways through what is recorded.
 //!
 //! None of them holds a lock between two calls. A reader that goes through samples holds the block
-//! on which it stands, which keeps its samples though it may leave the history meanwhile; the reader
-//! then finishes it, and goes on with what is left behind it.
+//! on which it stands, which keeps its samples though they may be evicted, and it may leave the
+//! history, meanwhile: the reader finishes it, and goes on with what is left behind it.
 
 use kernel::{
     current,
@@ -219,12 +219,15 @@ pub(crate) fn newest(monitor: &Monitor, most: usize) -> Result<KVec<(Sample, i32
 
     let mut next = Some(0);
     while let Some(from) = next {
+        // Work that is bounded, whatever was sampled meanwhile.
+        let bound = 4 * most;
+        let mut left = bound;
         next = monitor.set().visit(from, |_, task| {
             if choice.as_ref().is_some_and(|choice| !choice.is(&task.pid)) {
                 return true;
             }
             let later = |sample: &Sample| sample.time > until;
-            for sample in task.history.newest_first().skip_while(later).take(most) {
+            for sample in task.history.newest_first().take(bound).skip_while(later) {
                 if heap.len() >= most {
                     if heap
                         .first()
@@ -236,8 +239,9 @@ pub(crate) fn newest(monitor: &Monitor, most: usize) -> Result<KVec<(Sample, i32
                 }
                 // There is room.
                 let _ = heap.push(sample.time, (sample, seen_number(&task.pid), task.start));
+                left = left.saturating_sub(1);
             }
-            true
+            left > 0
         });
     }
 

@@ -150,7 +150,7 @@ impl Sample {
 }
 
 /// Most blocks that a history takes out at once when it has become too long.
-const TRIM: usize = 64;
+pub(crate) const TRIM: usize = 64;
 
 /// The samples that are kept of a task.
 pub(crate) struct History {
@@ -237,33 +237,26 @@ impl History {
         newest.push(record)
     }
 
-    /// Evicts what is more than `max_samples`: the work of some blocks at most. Returns whether there
-    /// is more to be done.
+    /// Evicts what is more than `max_samples`, but takes [`TRIM`] blocks out at most. Returns how many
+    /// it took: if so many, there may be more to be done.
     ///
     /// Context: any but interrupts; never sleeps.
-    pub(crate) fn trim(&mut self, max_samples: u64) -> bool {
+    pub(crate) fn trim(&mut self, max_samples: u64) -> usize {
         let gone = self.gone.max(self.taken.saturating_sub(max_samples));
-        for _ in 0..TRIM {
-            let Some(end) = self.full.front().map(|oldest| end_of(oldest)) else {
-                break;
-            };
-            if end > gone {
-                break;
+        for taken in 0..TRIM {
+            let end = self.full.front().map(|oldest| end_of(oldest));
+            if end.is_none_or(|end| end > gone) {
+                self.gone = gone;
+                return taken;
             }
             let oldest = self.full.pop_front();
-            self.gone = self.gone.max(end);
+            self.gone = self.gone.max(end.unwrap_or(0));
             if self.spare.is_none() && self.newest.is_some() {
                 // One that a reader holds goes back to the pool when the reader leaves it.
                 self.spare = oldest.and_then(|block| block.try_into_unique().ok());
             }
         }
-        match self.full.front() {
-            Some(oldest) if end_of(oldest) <= gone => true,
-            _ => {
-                self.gone = gone;
-                false
-            }
-        }
+        TRIM
     }
 
     /// Evicts all samples. Returns the blocks they are in, but for the newest, which is appended to.

@@ -34,18 +34,18 @@ impl kthread::Run for Monitor {
         while !thread.should_stop() {
             let news = self.news();
             let mut deadline = None;
-            if let Some(grid) = self.grid() {
-                let began = monotonic_ns();
-                let due = grid.last_before(began);
-                if due > sampled && began >= rest {
-                    self.round(due, thread);
-                    sampled = due;
-                    let ended = monotonic_ns();
-                    rest = ended.saturating_add(ended.saturating_sub(began));
-                    continue;
+            let schedule = self.set().schedule(sampled);
+            if let Some(schedule) = schedule {
+                match schedule.due {
+                    Some(due) if schedule.now >= rest => {
+                        self.round(due, thread);
+                        sampled = due;
+                        let ended = monotonic_ns();
+                        rest = ended.saturating_add(ended.saturating_sub(schedule.now));
+                        continue;
+                    }
+                    _ => deadline = Some(schedule.next.max(rest)),
                 }
-                let next = grid.time_of(sampled.saturating_add(1));
-                deadline = Some(next.max(rest));
             }
             thread.sleep_until(deadline, || self.news() == news);
         }

@@ -2,8 +2,9 @@
 
 //! The set of monitored tasks: what is sampled, and what is kept of it.
 //!
-//! All of it is protected by one spinlock. What is done under one hold of it is bounded, whatever
-//! the number of tasks and the length of their histories.
+//! All of it is protected by one spinlock. What is done under one hold of it is bounded, whatever the
+//! number of tasks and the length of their histories; a process's own walk over its threads is the
+//! exception.
 
 use core::{
     mem,
@@ -265,6 +266,15 @@ impl Choice {
     }
 }
 
+/// When to sample. Times are of CLOCK_MONOTONIC, in nanoseconds.
+pub(crate) struct Schedule {
+    pub(crate) now: u64,
+    /// The instant that is to be sampled now, if there is one.
+    pub(crate) due: Option<u64>,
+    /// When the next one is.
+    pub(crate) next: u64,
+}
+
 /// A line of the tasks file.
 pub(crate) struct Status {
     pub(crate) number: u64,
@@ -519,9 +529,20 @@ impl Set {
         self.max_samples = max_samples;
     }
 
-    /// The grid, if it is sampled on: there are living tasks, and sampling was not stopped.
-    pub(crate) fn grid(&self) -> Option<Grid> {
-        (self.living > 0 && self.stopped.is_none()).then_some(self.grid)
+    /// What is to be done behind instant `sampled`; nothing without living tasks, or while stopped.
+    ///
+    /// The clock is read under the lock, so that a new grid counts on behind what is due here.
+    pub(crate) fn schedule(&self, sampled: u64) -> Option<Schedule> {
+        if self.living == 0 || self.stopped.is_some() {
+            return None;
+        }
+        let now = timekeeping::monotonic_ns();
+        let due = self.grid.last_before(now);
+        Some(Schedule {
+            now,
+            due: (due > sampled).then_some(due),
+            next: self.grid.time_of(sampled.saturating_add(1)),
+        })
     }
 
     pub(crate) fn is_sampling(&self) -> bool {

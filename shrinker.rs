@@ -3,7 +3,7 @@
 //! Giving histories back when memory is short.
 //!
 //! 1. Every block can be given back but the newest of each living task: so the present state of all
-//!    that lives stays known, and the next sample needs no memory.
+//!    that lives stays known.
 //! 2. Tasks take turns. Whose turn it is gives its oldest block (or a spare one, without samples).
 //! 3. The shrinker waits for its one lock, a spinlock that nobody holds for long and under which
 //!    nobody reclaims memory. One that gave up because others are busy would give up most when

@@ -95,7 +95,7 @@ module! {
 struct TaskMonitor {
     _params: params::Registration,
     _files: Option<debugfs::Files>,
-    _attribute: kobject::Attribute<monitor::Monitor>,
+    _attribute: kobject::Attribute<sysfs::File>,
     _sampler: kthread::Registration<monitor::Monitor>,
     _shrinker: wrappers::shrinker::Registration<monitor::Monitor>,
     _monitor: Arc<monitor::Monitor>,
@@ -124,7 +124,11 @@ impl kernel::Module for TaskMonitor {
             }
         }
         let sampler = kthread::Registration::new(sampler::NAME, monitor.clone())?;
-        let attribute = kobject::Attribute::new_kernel(sysfs::NAME, sysfs::MODE, monitor.clone())?;
+        let attribute = kobject::Attribute::new_kernel(
+            sysfs::NAME,
+            sysfs::MODE,
+            Arc::new(sysfs::File::new(monitor.clone()), GFP_KERNEL)?,
+        )?;
         let files = match debugfs::Files::new(module, &monitor) {
             Ok(files) => Some(files),
             Err(error) if error == EPERM || error == ENODEV => {
@@ -146,8 +150,9 @@ impl kernel::Module for TaskMonitor {
             settings.reserve,
             if settings.sampling { 'Y' } else { 'N' },
         );
-        if !targets.pids().is_empty() {
-            pr_info!("target {}\n", targets);
+        // 128 of seven digits are too long for one line of the log.
+        for pids in targets.pids().chunks(64) {
+            pr_info!("target {}\n", params::List(pids));
         }
         let (sample_size, block_size, samples) = sample::SIZES;
         pr_info!(

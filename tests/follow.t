@@ -106,6 +106,18 @@ case_it_ends_while_sampling_goes_on() {
 	done
 }
 
+# However small its buffer: a pass has an end.
+case_it_ends_in_small_pieces() {
+	load "target=1 period_us=100"
+	later 1 500
+	for size in 1 64 100 1000; do
+		last=$(samples | tail -n 1 | key seq)
+		timeout 50 dd if="$FOLLOW" bs=$size of="$T/pieces" 2>/dev/null || fail "no end, with buffers of $size bytes"
+		between "the newest that it saw" "$(tail -n 1 "$T/pieces" | key seq)" "$last" $((last + 3000))
+		in_order <"$T/pieces"
+	done
+}
+
 case_nothing_is_lost_while_sampling_goes_on() {
 	spawn pause
 	load "target=1,$PID,2 period_us=1000"
@@ -159,6 +171,16 @@ sleeping() {
 	[ "$(stat_field "/proc/$1/stat" 3)" = S ]
 }
 
+case_poll_does_not_promise_what_is_gone() {
+	load "target=1 period_us=3600000000"
+	following read poll=50 hold poll=50 read poll=50
+	echo 2 >"$FILE"
+	echo -2 >"$FILE"
+	released
+	same results "$(grep '^-- poll' "$T/followed" | xargs)" \
+		"-- poll=50 timeout -- poll=50 timeout -- poll=50 timeout"
+}
+
 # Who only ever reads when poll() says so is never told of an end for it.
 case_poll_before_each_read() {
 	load "target=1 period_us=1000"
@@ -185,6 +207,24 @@ case_seek_end_skips() {
 	first=$(key time <"$T/new" | head -n 1)
 	same "lines from the first on" "$(samples | awk -v t="$first" '$8 >= t' | wc -l)" "$(wc -l <"$T/new")"
 	same "the ended task" "$(grep -c 'state X' "$T/new" || :)" 0
+}
+
+case_seeking_to_both_ends() {
+	several
+	./helper file "$FOLLOW" read >"$T/followed"
+	part 0 >"$T/whole"
+	for before in "" read read=300; do
+		# shellcheck disable=SC2086 # no word, if empty
+		./helper file "$FOLLOW" $before end rewind read | sed "1,/^-- rewind/d" | grep -v '^--' |
+			cmp - "$T/whole" || fail "end, then the beginning, behind \"$before\""
+		# shellcheck disable=SC2086
+		./helper file "$FOLLOW" $before rewind end read read >"$T/followed"
+		same "the beginning, then the end, behind \"$before\"" \
+			"$(sed '1,/^-- end/d' "$T/followed" | xargs)" "-- read 0 -- read 0"
+	done
+	same "poll at the beginning" \
+		"$(./helper file "$FOLLOW" read poll=50 rewind poll=60000 | grep '^-- poll' | xargs)" \
+		"-- poll=50 timeout -- poll=60000 in"
 }
 
 case_seek_end_in_the_middle() {

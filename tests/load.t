@@ -79,6 +79,25 @@ case_at_most_128_targets() {
 	same tasks "$(shown)" 1
 }
 
+# PIDs of seven digits are too long for one line of the log.
+case_the_log_shows_all_targets() {
+	echo 4194304 >/proc/sys/kernel/pid_max
+	list=''
+	for i in $(seq 128); do
+		echo $((4100000 + i)) >/proc/sys/kernel/ns_last_pid
+		sleep 3600 &
+		echo $! >>"$T/pids"
+		list=$list${list:+,}$!
+	done
+	between "length of the list" ${#list} 1000 1023
+	dmesg -c >"$T/before"
+	load "target=$list"
+	dmesg | sed -n 's/.*taskmonitor: target //p' | tr '\n' ',' >"$T/logged"
+	same "targets in the log" "$(cat "$T/logged")" "$list,"
+	between lines "$(dmesg | grep -c ' taskmonitor: [^lm]')" 1 4
+	same target "$(cat "$PARAMETERS/target")" "$list"
+}
+
 case_128_different_targets() {
 	list='' want=''
 	for _ in $(seq 128); do

@@ -67,7 +67,7 @@ case_out_of_range_at_load() {
 	for value in "" x 2 maybe; do
 		refused EINVAL "sampling=$value"
 	done
-	for name in period_us max_samples max_tasks max_mib reserve sampling target; do
+	for name in period_us max_samples max_tasks max_mib reserve target; do
 		refused EINVAL "$name"
 	done
 }
@@ -142,6 +142,23 @@ case_a_period_written_live() {
 	adds_up
 	between "instants behind the newest sample" \
 		$(($(status 1 taken) + $(status 1 missed) - $(newest 1 seq) - 1)) 0 1000
+}
+
+# Whenever the period changes, the thread goes on, and counts on, at once.
+case_many_changes_of_the_period() {
+	load "target=1 period_us=100"
+	for _ in $(seq 100); do
+		echo 100 >"$PARAMETERS/period_us"
+		usleep 1000
+		echo 1000000 >"$PARAMETERS/period_us"
+		echo stop >"$FILE"
+		echo start >"$FILE"
+	done
+	echo 3600000000 >"$PARAMETERS/period_us"
+	still 1
+	same instants $(($(status 1 taken) + $(status 1 missed))) $(($(newest 1 seq) + 1))
+	echo 1000 >"$PARAMETERS/period_us"
+	later 1 20
 }
 
 case_max_samples_at_load() {
@@ -285,6 +302,11 @@ case_sampling_at_load() {
 	echo Y >"$PARAMETERS/sampling"
 	later 1 10
 	same "missed before the start" "$(samples | key seq | head -n 2 | xargs)" "0 1"
+}
+
+case_a_bool_without_a_value_is_true() {
+	load "sampling=N sampling"
+	has sampling Y
 }
 
 case_sampling_while_loaded() {

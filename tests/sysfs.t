@@ -152,6 +152,26 @@ case_a_write_longer_than_a_page() {
 	same sampling "$(cat "$PARAMETERS/sampling")" N
 }
 
+# A program that writes a long file in pieces cuts lines off: what is cut is no command.
+case_a_line_that_is_cut_off() {
+	spawn pause
+	load "target=1,$PID"
+	{
+		for _ in $(seq 585); do
+			printf 'start \n'
+		done
+		# Behind 4,095 bytes; "-1" would be a command.
+		printf '%s' "-$PID" | head -c 1
+	} >"$T/page"
+	writes_to "$SYSFS" "4095 EINVAL EINVAL" "@$T/page" "-1x" "\n"
+	writes_to "$SYSFS" "4095 EINVAL 2" "@$T/page" "-1" "-1"
+	same tasks "$(shown)" "$PID"
+	writes_to "$SYSFS" "4095 $((${#PID} + 2))" "@$T/page" "-$PID\n"
+	same tasks "$(shown)" ""
+	# At the end of the longer write, and of another one, it is one again.
+	writes_to "$SYSFS" "4095 EINVAL 1 2" "@$T/page" "-x" 1 -1
+}
+
 case_unloaded_while_it_is_open() {
 	load "target=1 period_us=1000"
 	{

@@ -370,7 +370,7 @@ impl<T> Queue<T> {
         if object
             .object()
             .queue
-            .cmpxchg(0, self.number, Relaxed)
+            .cmpxchg(0, self.number, Acquire)
             .is_err()
         {
             return Err(object);

@@ -69,6 +69,15 @@ unsafe impl<T: Send> Sync for LockedCell<T> {}
 
 /// The functions of a parameter.
 pub(crate) trait Parameter {
+    /// What its name without a value means; without this, that is an error.
+    const BARE: Option<&'static CStr> = None;
+
+    /// `flags` of its `struct kernel_param_ops`.
+    const FLAGS: c_uint = match Self::BARE {
+        Some(_) => bindings::KERNEL_PARAM_OPS_FL_NOARG,
+        None => 0,
+    };
+
     /// Sets it from `value`: at load, or when its file is written to, before the module's `init` and
     /// behind its `exit`, too.
     fn set(value: &CStr, lock: &mut Locked) -> Result;
@@ -98,11 +107,13 @@ pub(crate) unsafe extern "C" fn set<P: Parameter>(
     _: *const bindings::kernel_param,
 ) -> c_int {
     from_result(|| {
-        if value.is_null() {
-            return Err(EINVAL);
-        }
-        // SAFETY: Not NULL, hence NUL-terminated by this function's own contract.
-        P::set(unsafe { CStr::from_char_ptr(value) }, &mut Locked(()))?;
+        let value = if value.is_null() {
+            P::BARE.ok_or(EINVAL)?
+        } else {
+            // SAFETY: Not NULL, hence NUL-terminated by this function's own contract.
+            unsafe { CStr::from_char_ptr(value) }
+        };
+        P::set(value, &mut Locked(()))?;
         Ok(0)
     })
 }
@@ -174,7 +185,7 @@ macro_rules! parameter {
             static OPS: $crate::wrappers::module_param::KernelParamOps =
                 $crate::wrappers::module_param::KernelParamOps(
                     ::kernel::bindings::kernel_param_ops {
-                        flags: 0,
+                        flags: <$type as $crate::wrappers::module_param::Parameter>::FLAGS,
                         set: Some($crate::wrappers::module_param::set::<$type>),
                         get: Some($crate::wrappers::module_param::get::<$type>),
                         free: None,

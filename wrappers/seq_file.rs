@@ -26,9 +26,9 @@ use kernel::{
 pub(crate) trait Sequence: Send + 'static {
     /// Makes the record at `position` the current one; false if there is none.
     ///
-    /// `position` is 0, or where the last `start` or `next` led. `anew` tells that a reader begins
-    /// at the beginning of the file, where a position of 0 alone may also mean one that seeks.
-    fn start(&mut self, position: u64, anew: bool) -> Result<bool>;
+    /// `position` is 0, or where the last `start` or `next` led. `read` is how far the file was read,
+    /// in bytes, by the reads before this one: a position of 0 where that is not 0 is of one that seeks.
+    fn start(&mut self, position: u64, read: u64) -> Result<bool>;
 
     /// Makes the record behind the current one the current one; false if there is none.
     fn next(&mut self) -> Result<bool>;
@@ -42,8 +42,12 @@ pub(crate) trait Sequence: Send + 'static {
 
 /// A sequence that goes on: behind its last record there will be others.
 ///
-/// There is no position to go back to but the beginning; `start` takes up where the reader is.
+/// There is no position to go back to but the beginning: `start` takes up where the reader is, and is
+/// never called with a position that means another place. (`read` counts from 1.)
 pub(crate) trait Stream: Sequence {
+    /// Goes to the beginning.
+    fn rewind(&mut self);
+
     /// Goes behind the last record that there is now.
     fn skip(&mut self) -> Result;
 
@@ -67,7 +71,7 @@ impl Output<'_> {
 
 /// What belongs to one opening of a file: its iterator, and what else `O` is.
 ///
-/// The iterator is touched by seq_file's callbacks alone, which hold the lock of the `seq_file`.
+/// The iterator is touched under the lock of the `seq_file` alone.
 pub(crate) struct Opened<S, O> {
     sequence: S,
     other: O,
@@ -135,8 +139,8 @@ impl<S: Sequence, O: Send + Sync + 'static> File<S, O> {
         }
     }
 
-    /// Calls `f` while nobody reads the file. It gets the sequence, and how many bytes of records
-    /// that were shown are still to be read; it may set that to 0.
+    /// Calls `f` while nobody reads the file. It gets the sequence, how many bytes of records that
+    /// were shown are still to be read, and how far the file was read. It may change the latter two.
     ///
     /// Context: may sleep, for as long as one `read()` of a large piece takes.
     ///
@@ -145,14 +149,14 @@ impl<S: Sequence, O: Send + Sync + 'static> File<S, O> {
     /// As for [`Self::other`].
     unsafe fn with_lock<R>(
         file: *mut bindings::file,
-        f: impl FnOnce(&mut S, &mut usize) -> R,
+        f: impl FnOnce(&mut S, &mut usize, &mut bindings::loff_t) -> R,
     ) -> R {
         // SAFETY: By this function's own contract the `seq_file` is valid; with its lock held, nobody
         // else uses what is borrowed here.
         unsafe {
             let m = (*file).private_data.cast::<bindings::seq_file>();
             bindings::mutex_lock(&raw mut (*m).lock);
-            let result = f(Self::sequence(m), &mut (*m).count);
+            let result = f(Self::sequence(m), &mut (*m).count, &mut (*m).read_pos);
             bindings::mutex_unlock(&raw mut (*m).lock);
             result
         }
@@ -175,12 +179,8 @@ impl<S: Sequence, O: Send + Sync + 'static> File<S, O> {
     ) -> *mut c_void {
         // SAFETY: By this function's own contract.
         let (sequence, position, read) = unsafe { (Self::sequence(m), *position, (*m).read_pos) };
-        // Who seeks starts at 0, too, but `read_pos` still says how far it had read.
-        let anew = position == 0 && read == 0;
-        Self::current(
-            m,
-            sequence.start(u64::try_from(position).unwrap_or(0), anew),
-        )
+        // CAST: Neither is negative.
+        Self::current(m, sequence.start(position as u64, read as u64))
     }
 
     /// # Safety
@@ -235,18 +235,18 @@ impl<S: Stream, O: Send + Sync + 'static> File<S, O> {
     ///
     /// As for [`Self::open`].
     pub(crate) unsafe fn open_stream(file: *mut bindings::file, sequence: S, other: O) -> Result {
-        // SAFETY: By this function's own contract.
+        // SAFETY: By this function's own contract; nobody else uses the file yet.
         unsafe {
             Self::open(file, sequence, other)?;
             (*file).f_mode &= !FMODE_PREAD;
+            (*file).f_pos = BEGINNING;
+            Self::with_lock(file, |_, _, read| *read = BEGINNING);
         }
         Ok(())
     }
 
     /// `llseek` of a stream's file operations. To 0, it begins anew; to the end, it goes behind what
     /// is there now, while the position stays what it is: the number of bytes that were read.
-    ///
-    /// Wraps `seq_lseek()`.
     ///
     /// # Safety
     ///
@@ -256,26 +256,32 @@ impl<S: Stream, O: Send + Sync + 'static> File<S, O> {
         offset: bindings::loff_t,
         whence: c_int,
     ) -> bindings::loff_t {
+        // SAFETY: By this function's own contract. Who seeks has the position locked.
+        let position = unsafe { &mut (*file).f_pos };
         // CAST: A small number.
-        match (whence as u32, offset) {
-            (bindings::SEEK_END, 0) => {
-                // SAFETY: By this function's own contract.
-                let skipped = unsafe {
-                    Self::with_lock(file, |sequence, unread| {
-                        sequence.skip().inspect(|()| *unread = 0)
-                    })
-                };
-                match skipped {
-                    // SAFETY: By this function's own contract. Who seeks has the position locked.
-                    Ok(()) => unsafe { (*file).f_pos },
-                    Err(error) => error.to_errno().into(),
-                }
-            }
+        let done = match (whence as u32, offset) {
+            (bindings::SEEK_CUR, 0) => Ok(()),
             // SAFETY: By this function's own contract.
-            (bindings::SEEK_SET | bindings::SEEK_CUR, 0) => unsafe {
-                bindings::seq_lseek(file, offset, whence)
+            (bindings::SEEK_SET, 0) => unsafe {
+                Self::with_lock(file, |sequence, unread, read| {
+                    sequence.rewind();
+                    *unread = 0;
+                    *read = BEGINNING;
+                    *position = BEGINNING;
+                    Ok(())
+                })
             },
-            _ => EINVAL.to_errno().into(),
+            // SAFETY: By this function's own contract.
+            (bindings::SEEK_END, 0) => unsafe {
+                Self::with_lock(file, |sequence, unread, _| {
+                    sequence.skip().inspect(|()| *unread = 0)
+                })
+            },
+            _ => Err(EINVAL),
+        };
+        match done {
+            Ok(()) => *position - BEGINNING,
+            Err(error) => error.to_errno().into(),
         }
     }
 
@@ -286,9 +292,13 @@ impl<S: Stream, O: Send + Sync + 'static> File<S, O> {
     /// As for [`Self::seek_stream`].
     pub(crate) unsafe fn ready(file: *mut bindings::file) -> bool {
         // SAFETY: By this function's own contract.
-        unsafe { Self::with_lock(file, |sequence, unread| *unread > 0 || sequence.ready()) }
+        unsafe { Self::with_lock(file, |sequence, unread, _| *unread > 0 || sequence.ready()) }
     }
 }
+
+/// The position of a stream of which nothing was read. At 0, seq_file would take every reader for one
+/// that begins anew, and drop what it had shown, but could not copy to a bad address.
+const BEGINNING: bindings::loff_t = 1;
 
 /// `FMODE_PREAD` of `include/linux/fs.h`.
 const FMODE_PREAD: bindings::fmode_t = 1 << 3;
