@@ -74,8 +74,8 @@ case_a_reader_keeps_its_block() {
 	some 2
 	tid=$(echo "$TIDS" | head -n 1)
 	later "$tid" 200
-	holding 1000
 	echo stop >"$FILE"
+	holding 1000
 	samples | head -n 17 >"$T/first"
 	reclaim
 	released
