@@ -6,7 +6,10 @@
 //! [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
 
 use core::{
-    mem::offset_of,
+    mem::{
+        offset_of,
+        size_of, //
+    },
     ptr,
     slice, //
 };
@@ -47,27 +50,39 @@ pub(crate) struct Attribute<T: Operations> {
 /// What the callbacks find: the attribute's own memory.
 #[repr(C)]
 struct Inner<T> {
-    attribute: bindings::kobj_attribute,
+    attribute: KobjAttribute,
     data: Arc<T>,
 }
+
+/// `struct kobj_attribute`. From 7.3 on its functions are in unions, which bindgen gives other names;
+/// its layout is the same.
+#[repr(C)]
+struct KobjAttribute {
+    attr: bindings::attribute,
+    show: unsafe extern "C" fn(*mut bindings::kobject, *mut Self, *mut c_char) -> isize,
+    store: unsafe extern "C" fn(*mut bindings::kobject, *mut Self, *const c_char, usize) -> isize,
+}
+
+const _: () = assert!(size_of::<KobjAttribute>() == size_of::<bindings::kobj_attribute>());
 
 impl<T: Operations> Attribute<T> {
     /// Creates `/sys/kernel/NAME`.
     ///
     /// Context: may sleep. Errors: `EEXIST`, `ENOMEM`. Wraps `sysfs_create_file_ns()`.
     pub(crate) fn new_kernel(name: &'static CStr, mode: u16, data: Arc<T>) -> Result<Self> {
-        let mut attribute = bindings::kobj_attribute {
-            show: Some(Self::show),
-            store: Some(Self::store),
-            ..pin_init::zeroed()
-        };
-        attribute.attr.name = name.as_char_ptr();
-        attribute.attr.mode = mode;
+        let mut attr: bindings::attribute = pin_init::zeroed();
+        attr.name = name.as_char_ptr();
+        attr.mode = mode;
         #[cfg(CONFIG_DEBUG_LOCK_ALLOC)]
         {
             // As sysfs_attr_init() does for attributes that are no static variables.
-            attribute.attr.key = kernel::static_lock_class!().as_ptr();
+            attr.key = kernel::static_lock_class!().as_ptr();
         }
+        let attribute = KobjAttribute {
+            attr,
+            show: Self::show,
+            store: Self::store,
+        };
         let inner = KBox::new(Inner { attribute, data }, GFP_KERNEL)?;
 
         // SAFETY: The kernel's own object is always there. The attribute stays where it is until it
@@ -88,7 +103,7 @@ impl<T: Operations> Attribute<T> {
     ///
     /// `attribute` must be one that [`Self::new_kernel`] registered, and not be removed during the
     /// call.
-    unsafe fn data<'a>(attribute: *mut bindings::kobj_attribute) -> &'a T {
+    unsafe fn data<'a>(attribute: *mut KobjAttribute) -> &'a T {
         // SAFETY: By this function's own contract it is the first field of an `Inner`.
         unsafe {
             &(*attribute
@@ -103,7 +118,7 @@ impl<T: Operations> Attribute<T> {
     /// To be called as `show` of an attribute that [`Self::new_kernel`] registered, with a page.
     unsafe extern "C" fn show(
         _: *mut bindings::kobject,
-        attribute: *mut bindings::kobj_attribute,
+        attribute: *mut KobjAttribute,
         page: *mut c_char,
     ) -> isize {
         from_result(|| {
@@ -126,7 +141,7 @@ impl<T: Operations> Attribute<T> {
     /// at `data`.
     unsafe extern "C" fn store(
         _: *mut bindings::kobject,
-        attribute: *mut bindings::kobj_attribute,
+        attribute: *mut KobjAttribute,
         data: *const c_char,
         len: usize,
     ) -> isize {
