@@ -43,7 +43,9 @@ use crate::{
         Choice,
         Reservation,
         Set,
-        Subject, //
+        Subject,
+        BATCH,
+        THREADS_A_TASK, //
     },
     wrappers::{
         mempool::Pool,
@@ -206,7 +208,27 @@ impl Monitor {
         if set.len() < self.max_tasks {
             return Ok(None);
         }
-        set.oldest_exit().map(Some).ok_or(ENOSPC)
+        let oldest = set.oldest_exit();
+        drop(set);
+        oldest.or_else(|| self.find_ended()).map(Some).ok_or(ENOSPC)
+    }
+
+    /// A task that has ended since it was last sampled.
+    fn find_ended(&self) -> Option<(u64, ARef<Pid>)> {
+        let (mut next, mut found) = (Some(0), None);
+        while let Some(from) = next.filter(|_| found.is_none()) {
+            let mut cost = 0;
+            next = self.set().visit(from, |number, task| {
+                let (ended, threads) = task.has_ended();
+                if ended {
+                    found = Some((number, task.pid.clone()));
+                }
+                cost += 1 + threads / THREADS_A_TASK;
+                found.is_none() && cost < BATCH
+            });
+            might_sleep();
+        }
+        found
     }
 
     /// Removes a task and drops its history.

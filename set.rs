@@ -60,7 +60,7 @@ use crate::{
 pub(crate) const BATCH: usize = 64;
 
 /// Threads of a process that are read for what another task costs.
-const THREADS_A_TASK: usize = 8;
+pub(crate) const THREADS_A_TASK: usize = 8;
 
 /// What is sampled: the task itself, never just its number.
 pub(crate) enum Subject {
@@ -232,6 +232,17 @@ impl Monitored {
             threads: reading.threads,
             exit,
         })
+    }
+
+    /// Whether it has ended by now, recorded or not; and how many threads were looked at for that.
+    pub(crate) fn has_ended(&self) -> (bool, usize) {
+        match &self.life {
+            Life::Living { subject, .. } => {
+                let reading = subject.read();
+                (reading.ended, reading.threads)
+            }
+            Life::Exited { .. } => (true, 0),
+        }
     }
 
     /// Whether there will be more samples of it.

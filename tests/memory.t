@@ -174,7 +174,8 @@ case_pressure_while_tasks_come_and_go() {
 			echo clear >"$FILE"
 		done
 	) &
-	echo $! >>"$T/pids"
+	pressure=$!
+	echo $pressure >>"$T/pids"
 	for _ in $(seq 40); do
 		spawn pause
 		echo "$PID" >"$FILE"
@@ -183,8 +184,9 @@ case_pressure_while_tasks_come_and_go() {
 		await x_or_gone "$PID"
 	done
 	: >"$T/over"
+	wait $pressure
 	echo stop >"$FILE"
-	wait_until adds_up
+	adds_up
 	rm "$T/over"
 }
 

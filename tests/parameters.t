@@ -241,6 +241,24 @@ case_max_tasks() {
 	adds_up_at_rest
 }
 
+# However long it is to the next instant: one that has ended is not living.
+case_max_tasks_without_instants() {
+	spawn pause
+	a=$PID
+	spawn pause
+	b=$PID
+	spawn pause
+	load "target=$a,$b max_tasks=2 sampling=N"
+	writes ENOSPC "$PID\n"
+	end_task "$b"
+	writes $((${#PID} + 1)) "$PID\n"
+	same tasks "$(shown)" "$a $PID"
+	writes ENOSPC "1\n"
+	echo start >"$FILE"
+	later "$a"
+	adds_up_at_rest
+}
+
 adds_up_at_rest() {
 	echo stop >"$FILE"
 	adds_up
