@@ -109,6 +109,8 @@ case_a_zombie_is_added() {
 	spawn zombie 100
 	echo "$PID" >"$FILE"
 	same state "$(newest "$PID" state)" X
+	# To the nanosecond what the scheduler measured.
+	same "usr + sys" "$(cpu "$PID")" "$(cut -d ' ' -f 1 "/proc/$PID/schedstat")"
 	kill -TERM "$(sed -n 's/^parent //p' "$OUT")"
 	exact "$PID" "$OUT"
 	same samples "$(samples | wc -l)" 1
@@ -126,6 +128,7 @@ case_a_zombie_has_exited() {
 	echo >"$T/end"
 	await ended "$child"
 	same "it is a zombie" "$(stat_field "/proc/$child/stat" 3)" Z
+	same "usr + sys" "$(cpu "$child")" "$(cut -d ' ' -f 1 "/proc/$child/schedstat")"
 	rm "$T/end" "$T/child"
 }
 
