@@ -245,11 +245,15 @@ case_stop_and_start() {
 		echo "$B" >"$FILE"
 		usleep 20000
 		same "samples of the new task" "$(samples "$B" | key seq)" 0
+		# With the next instant in an hour, none can be missed by being late.
+		echo 3600000000 >"$PARAMETERS/period_us"
 		echo start >"$FILE"
 		echo start >"$FILE"
-		later "$A" 10
-		same "the first instants of the new task" "$(samples "$B" | key seq | head -n 2 | xargs)" "0 1"
+		await reached "$B" 1
+		same "instants of the new task" "$(samples "$B" | key seq | xargs)" "0 1"
 		echo "-$B" >"$FILE"
+		echo 1000 >"$PARAMETERS/period_us"
+		later "$A" 10
 	done
 	samples | sound
 }
