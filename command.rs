@@ -81,3 +81,178 @@ pub(crate) fn parse_pid(digits: &[u8]) -> Result<i32> {
     }
     Ok(pid)
 }
+
+#[kunit_tests(taskmonitor_command)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_command_is_known() {
+        assert_eq!(Command::parse(b"267"), Ok(Command::Add(267)));
+        assert_eq!(Command::parse(b"-267"), Ok(Command::Remove(267)));
+        assert_eq!(Command::parse(b"print 267"), Ok(Command::Print(267)));
+        assert_eq!(Command::parse(b"print all"), Ok(Command::PrintAll));
+        assert_eq!(Command::parse(b"clear"), Ok(Command::Clear));
+        assert_eq!(Command::parse(b"start"), Ok(Command::Start));
+        assert_eq!(Command::parse(b"stop"), Ok(Command::Stop));
+    }
+
+    #[test]
+    fn words_are_whole_and_exact() {
+        for line in [
+            b"clea".as_slice(),
+            b"clearx",
+            b"Clear",
+            b"xclear",
+            b"start stop",
+            b"stop;",
+            b"all",
+            b"clear\0",
+            b"\0",
+            b"cle\xffar",
+            b"\xc3\xa9",
+        ] {
+            assert_eq!(Command::parse(line), Err(EINVAL));
+        }
+    }
+
+    #[test]
+    fn print_needs_a_blank_and_one_choice() {
+        for line in [
+            b"print".as_slice(),
+            b"print ",
+            b"printall",
+            b"print5",
+            b"print all x",
+            b"print allx",
+            b"print al",
+            b"print 5 6",
+            b"print 0",
+            b"print 05",
+            b"print -5",
+            b"print +5",
+            b"print\x0ball",
+            b"print\0all",
+            b"print 2147483648",
+        ] {
+            assert_eq!(Command::parse(line), Err(EINVAL));
+        }
+        assert_eq!(Command::parse(b"print \t  all"), Ok(Command::PrintAll));
+        assert_eq!(Command::parse(b"print\t5"), Ok(Command::Print(5)));
+    }
+
+    #[test]
+    fn nothing_is_no_command() {
+        assert_eq!(Command::parse(b""), Err(EINVAL));
+        assert_eq!(Command::parse(b" "), Err(EINVAL));
+        assert_eq!(Command::parse(&[b' '; 64]), Err(EINVAL));
+    }
+
+    /// Of all bytes, put before and behind a number, only ASCII blanks do not matter.
+    #[test]
+    fn blanks_around_do_not_matter() {
+        for byte in 0..=u8::MAX {
+            let parsed = Command::parse(&[byte, b'7', byte]);
+            let expected = match byte {
+                b' ' | b'\t' | b'\n' | b'\x0c' | b'\r' => Ok(Command::Add(7)),
+                b'1'..=b'9' => Ok(Command::Add(70 + 101 * i32::from(byte - b'0'))),
+                _ => Err(EINVAL),
+            };
+            assert_eq!(parsed, expected);
+        }
+        assert_eq!(Command::parse(b"\t clear \r"), Ok(Command::Clear));
+        assert_eq!(Command::parse(b" -7 "), Ok(Command::Remove(7)));
+    }
+
+    #[test]
+    fn a_line_has_up_to_64_bytes() {
+        let mut line = [b' '; 65];
+        line[0] = b'7';
+        assert_eq!(Command::parse(&line), Err(EINVAL));
+        assert_eq!(Command::parse(&line[..64]), Ok(Command::Add(7)));
+        line[0] = b' ';
+        line[63] = b'7';
+        assert_eq!(Command::parse(&line[..64]), Ok(Command::Add(7)));
+        assert_eq!(Command::parse(&[b'1'; 64]), Err(EINVAL));
+    }
+
+    #[test]
+    fn numbers_fit_into_a_pid() {
+        assert_eq!(parse_pid(b"1"), Ok(1));
+        assert_eq!(parse_pid(b"10"), Ok(10));
+        assert_eq!(parse_pid(b"2147483647"), Ok(i32::MAX));
+        for digits in [
+            b"2147483648".as_slice(),
+            b"2147483650",
+            b"9999999999",
+            // 2^32 + 1, 2^64 + 1, and 20 digits.
+            b"4294967297",
+            b"18446744073709551617",
+            b"99999999999999999999",
+        ] {
+            assert_eq!(parse_pid(digits), Err(EINVAL));
+            assert_eq!(Command::parse(digits), Err(EINVAL));
+        }
+    }
+
+    #[test]
+    fn numbers_are_digits_alone() {
+        for digits in [
+            b"".as_slice(),
+            b"0",
+            b"00",
+            b"01",
+            b"007",
+            b"+1",
+            b"-1",
+            b" 1",
+            b"1 ",
+            b"1 2",
+            b"1,2",
+            b"1_000",
+            b"0x10",
+            b"1e3",
+            b"1.0",
+            b"1\0",
+            b"1\xff",
+            b"\xd9\xa1",
+        ] {
+            assert_eq!(parse_pid(digits), Err(EINVAL));
+        }
+    }
+
+    #[test]
+    fn a_sign_is_one_minus_before_a_pid() {
+        assert_eq!(Command::parse(b"-1"), Ok(Command::Remove(1)));
+        assert_eq!(
+            Command::parse(b"-2147483647"),
+            Ok(Command::Remove(i32::MAX))
+        );
+        for line in [
+            b"-".as_slice(),
+            b"-0",
+            b"-01",
+            b"--1",
+            b"- 1",
+            b"+1",
+            b"-2147483648",
+            b"-all",
+            b"-clear",
+        ] {
+            assert_eq!(Command::parse(line), Err(EINVAL));
+        }
+    }
+
+    #[test]
+    fn lines_are_whole() {
+        let mut whole = lines(b"clear\n\n 7 \r\nstop");
+        assert_eq!(whole.next(), Some((b"clear".as_slice(), 6)));
+        assert_eq!(whole.next(), Some((b"".as_slice(), 1)));
+        assert_eq!(whole.next(), Some((b" 7 \r".as_slice(), 5)));
+        assert_eq!(whole.next(), None);
+        assert_eq!(lines(b"").next(), None);
+        assert_eq!(lines(b"stop").next(), None);
+        assert_eq!(lines(b"\n").next(), Some((b"".as_slice(), 1)));
+        assert_eq!(lines(b"a\0b\n").next(), Some((b"a\0b".as_slice(), 4)));
+    }
+}

@@ -6,7 +6,6 @@
 //! lines, as they come. `taskmonitor_tasks`: a line for each task.
 
 use kernel::{
-    fmt::Write as _,
     prelude::*,
     sync::{
         poll::PollCondVar,
@@ -31,10 +30,7 @@ use crate::{
         Tasks, //
     },
     sample::Sample,
-    text::{
-        Escaped,
-        Line, //
-    },
+    text::Line,
     wrappers::{
         debugfs::{
             File,
@@ -286,29 +282,40 @@ impl Sequence for Tasks {
         let Some(status) = self.status() else {
             return Ok(());
         };
-        let (newest, counts) = (&status.newest, &status.counts);
+        let pid = seen_number(&status.pid);
         let mut line = Line::new();
-        line.write_fmt(fmt!(
-            "pid {} start {} state {} threads {} samples {} taken {} evicted {} reclaimed {} \
-             missed {} usr {} sys {} time {} rss {} mm_users {} comm {}\n",
-            seen_number(&status.pid),
-            status.start,
-            char::from(newest.state),
-            status.threads,
-            counts.samples,
-            counts.taken,
-            counts.evicted,
-            counts.reclaimed,
-            status.missed,
-            newest.usr,
-            newest.sys,
-            newest.time,
-            newest.rss_bytes(),
-            newest.mm_users,
-            Escaped(status.comm.bytes()),
-        ))
-        .map_err(|_| EINVAL)?;
+        status.line(pid, &mut line).map_err(|_| EINVAL)?;
         out.write(line.bytes());
+        Ok(())
+    }
+}
+
+#[kunit_tests(taskmonitor_debugfs)]
+mod tests {
+    use super::*;
+
+    use crate::testing::monitor;
+
+    #[test]
+    fn commands_are_whole_lines() -> Result {
+        let monitor = monitor()?;
+        assert_eq!(monitor.commands(b""), (0, Ok(())));
+        assert_eq!(monitor.commands(b"2"), (0, Ok(())));
+        assert_eq!(monitor.set().len(), 0);
+        assert_eq!(monitor.commands(b"2\n1\n-2\nst"), (7, Ok(())));
+        assert_eq!(monitor.set().len(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn commands_end_with_the_first_that_fails() -> Result {
+        let monitor = monitor()?;
+        assert_eq!(monitor.commands(b"2\nnonsense\n1\n"), (2, Err(EINVAL)));
+        assert_eq!(monitor.commands(b"2\n1\n"), (0, Err(EEXIST)));
+        assert_eq!(monitor.commands(b"clear\n\n1\n"), (6, Err(EINVAL)));
+        assert_eq!(monitor.commands(b"stop\n-7777777\n"), (5, Err(ENOENT)));
+        assert_eq!(monitor.set().len(), 1);
+        assert!(!monitor.is_sampling());
         Ok(())
     }
 }

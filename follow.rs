@@ -256,3 +256,212 @@ impl Follower {
         Some((spot.sample()?, &spot.name))
     }
 }
+
+#[kunit_tests(taskmonitor_follow)]
+mod tests {
+    use super::*;
+
+    use crate::{
+        command::Command,
+        sample::Cause,
+        testing::{
+            monitor,
+            INIT,
+            KTHREADD, //
+        },
+    };
+
+    const A: i32 = KTHREADD;
+    const B: i32 = INIT;
+
+    /// A monitor of two tasks that were sampled once.
+    fn two_tasks() -> Result<Arc<Monitor>> {
+        let monitor = monitor()?;
+        monitor.command(Command::Add(A))?;
+        monitor.command(Command::Add(B))?;
+        Ok(monitor)
+    }
+
+    fn sample(monitor: &Monitor, first: u64, last: u64) {
+        for instant in first..=last {
+            monitor.sample_batch(0, instant);
+        }
+    }
+
+    /// Whether a pass shows these samples, by PID and number of the instant, and no others.
+    fn shows(follower: &mut Follower, expected: impl IntoIterator<Item = (i32, u64)>) -> bool {
+        let mut more = follower.current().is_some();
+        for (nr, seq) in expected {
+            let here = follower.current();
+            let here = here.map(|(sample, name)| (name.seen().0, sample.seq));
+            if here != Some((nr, seq)) || !more {
+                return false;
+            }
+            more = follower.advance();
+        }
+        !more && follower.current().is_none()
+    }
+
+    #[test]
+    fn without_tasks_there_is_nothing() -> Result {
+        let mut follower = Follower::new(monitor()?);
+        assert_eq!(follower.resume(1), Ok(false));
+        assert_eq!(follower.resume(1), Ok(false));
+        assert!(!follower.is_ready());
+        assert!(!follower.advance());
+        assert!(shows(&mut follower, []));
+        Ok(())
+    }
+
+    #[test]
+    fn instants_are_merged_and_a_pass_ends() -> Result {
+        let monitor = two_tasks()?;
+        sample(&monitor, 1, 2);
+        let mut follower = Follower::new(monitor.clone());
+        assert_eq!(follower.resume(1), Ok(true));
+        // It takes up where it is.
+        assert_eq!(follower.resume(1), Ok(true));
+        assert!(shows(
+            &mut follower,
+            [(A, 0), (B, 0), (A, 1), (B, 1), (A, 2), (B, 2)]
+        ));
+        // Told once that the pass is through; there is nothing else.
+        assert_eq!(follower.resume(100), Ok(false));
+        assert_eq!(follower.resume(100), Ok(false));
+        Ok(())
+    }
+
+    #[test]
+    fn a_pass_shows_what_there_was_when_it_began() -> Result {
+        let monitor = two_tasks()?;
+        let mut follower = Follower::new(monitor.clone());
+        assert_eq!(follower.resume(1), Ok(true));
+        sample(&monitor, 1, 40);
+        assert!(shows(&mut follower, [(A, 0), (B, 0)]));
+        // The next one shows the rest, but first the reader is told.
+        assert_eq!(follower.resume(100), Ok(false));
+        assert_eq!(follower.resume(100), Ok(true));
+        let rest = (1..=40).flat_map(|seq| [(A, seq), (B, seq)]);
+        assert!(shows(&mut follower, rest));
+        Ok(())
+    }
+
+    #[test]
+    fn whoever_polls_goes_on_without_being_told() -> Result {
+        let monitor = two_tasks()?;
+        let mut follower = Follower::new(monitor.clone());
+        assert!(follower.is_ready());
+        assert_eq!(follower.resume(1), Ok(true));
+        assert!(shows(&mut follower, [(A, 0), (B, 0)]));
+        assert!(!follower.is_ready());
+        sample(&monitor, 1, 1);
+        assert!(follower.is_ready());
+        assert_eq!(follower.resume(100), Ok(true));
+        assert!(shows(&mut follower, [(A, 1), (B, 1)]));
+        Ok(())
+    }
+
+    #[test]
+    fn a_task_that_comes_is_followed_from_its_beginning() -> Result {
+        let monitor = monitor()?;
+        monitor.command(Command::Add(A))?;
+        let mut follower = Follower::new(monitor.clone());
+        assert!(follower.is_ready());
+        assert!(shows(&mut follower, [(A, 0)]));
+        monitor.command(Command::Add(B))?;
+        sample(&monitor, 1, 1);
+        assert!(follower.is_ready());
+        assert!(shows(&mut follower, [(B, 0), (A, 1), (B, 1)]));
+        Ok(())
+    }
+
+    #[test]
+    fn a_task_that_goes_is_dropped() -> Result {
+        let monitor = two_tasks()?;
+        let mut follower = Follower::new(monitor.clone());
+        assert!(follower.is_ready());
+        assert!(shows(&mut follower, [(A, 0), (B, 0)]));
+        monitor.command(Command::Remove(A))?;
+        sample(&monitor, 1, 1);
+        assert!(follower.is_ready());
+        assert!(shows(&mut follower, [(B, 1)]));
+        assert_eq!(follower.spots.len(), 1);
+        // When it comes back, it is another history.
+        monitor.command(Command::Add(A))?;
+        sample(&monitor, 2, 2);
+        assert!(follower.is_ready());
+        assert!(shows(&mut follower, [(A, 0), (B, 2), (A, 2)]));
+        Ok(())
+    }
+
+    #[test]
+    fn print_does_not_matter() -> Result {
+        let monitor = two_tasks()?;
+        monitor.command(Command::Print(A))?;
+        let mut follower = Follower::new(monitor);
+        assert!(follower.is_ready());
+        assert!(shows(&mut follower, [(A, 0), (B, 0)]));
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_reclaimed_is_a_gap() -> Result {
+        let monitor = monitor()?;
+        monitor.command(Command::Add(A))?;
+        let mut follower = Follower::new(monitor.clone());
+        assert!(follower.is_ready());
+        assert!(shows(&mut follower, [(A, 0)]));
+        sample(&monitor, 1, 60);
+        // The block on which it stands, and the next one.
+        assert_eq!(monitor.set().give_back(2, Cause::Reclaim).scanned, 2);
+        assert!(follower.is_ready());
+        assert!(shows(&mut follower, (34..=60).map(|seq| (A, seq))));
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_cleared_is_a_gap() -> Result {
+        let monitor = two_tasks()?;
+        let mut follower = Follower::new(monitor.clone());
+        assert!(follower.is_ready());
+        assert!(shows(&mut follower, [(A, 0), (B, 0)]));
+        sample(&monitor, 1, 60);
+        monitor.command(Command::Clear)?;
+        assert!(!follower.is_ready());
+        sample(&monitor, 61, 61);
+        assert!(follower.is_ready());
+        assert!(shows(&mut follower, [(A, 61), (B, 61)]));
+        Ok(())
+    }
+
+    #[test]
+    fn skipping_goes_behind_what_is_there() -> Result {
+        let monitor = two_tasks()?;
+        sample(&monitor, 1, 40);
+        let mut follower = Follower::new(monitor.clone());
+        follower.skip()?;
+        assert!(!follower.is_ready());
+        assert_eq!(follower.resume(1), Ok(false));
+        sample(&monitor, 41, 41);
+        assert!(follower.is_ready());
+        // In the midst of a pass, too.
+        follower.skip()?;
+        assert!(shows(&mut follower, []));
+        sample(&monitor, 42, 42);
+        assert!(follower.is_ready());
+        assert!(shows(&mut follower, [(A, 42), (B, 42)]));
+        Ok(())
+    }
+
+    #[test]
+    fn rewinding_begins_anew() -> Result {
+        let monitor = two_tasks()?;
+        let mut follower = Follower::new(monitor);
+        assert!(follower.is_ready());
+        assert!(shows(&mut follower, [(A, 0), (B, 0)]));
+        follower.rewind();
+        assert_eq!(follower.resume(1), Ok(true));
+        assert!(shows(&mut follower, [(A, 0), (B, 0)]));
+        Ok(())
+    }
+}

@@ -458,3 +458,207 @@ fn max_blocks(max_mib: u32, block_size: usize) -> usize {
 fn own_namespace() -> Result<NamespaceId> {
     Ok(current!().active_pid_ns().ok_or(ENOENT)?.into())
 }
+
+#[kunit_tests(taskmonitor_monitor)]
+mod tests {
+    use super::*;
+
+    use crate::testing::{
+        monitor,
+        INIT,
+        KTHREADD,
+        NOBODY, //
+    };
+
+    fn own() -> i32 {
+        current!().pid()
+    }
+
+    fn taken(monitor: &Monitor, number: u64) -> Option<u64> {
+        let status = monitor.set().status(number);
+        status.map(|status| status.counts.taken)
+    }
+
+    #[test]
+    fn max_mib_is_a_number_of_blocks() {
+        assert_eq!(max_blocks(1, 1024), 1024);
+        assert_eq!(max_blocks(3, 1 << 20), 3);
+        // Rounded down.
+        assert_eq!(max_blocks(1, 1000), 1048);
+        assert_eq!(max_blocks(u32::MAX, 1), (u32::MAX as usize) << 20);
+        assert_eq!(max_blocks(1, 0), 0);
+    }
+
+    #[test]
+    fn a_task_is_added_once() -> Result {
+        let monitor = monitor()?;
+        assert_eq!(monitor.command(Command::Add(KTHREADD)), Ok(()));
+        assert_eq!(monitor.command(Command::Add(KTHREADD)), Err(EEXIST));
+        assert_eq!(monitor.set().len(), 1);
+        assert_eq!(taken(&monitor, 0), Some(1));
+        Ok(())
+    }
+
+    #[test]
+    fn a_task_that_is_not_there_is_not_added() -> Result {
+        let monitor = monitor()?;
+        assert_eq!(monitor.command(Command::Add(NOBODY)), Err(ESRCH));
+        assert_eq!(monitor.command(Command::Remove(NOBODY)), Err(ENOENT));
+        assert_eq!(monitor.set().len(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn a_task_that_is_removed_can_be_added_again() -> Result {
+        let monitor = monitor()?;
+        monitor.command(Command::Add(KTHREADD))?;
+        assert_eq!(monitor.command(Command::Remove(INIT)), Err(ENOENT));
+        assert_eq!(monitor.command(Command::Remove(KTHREADD)), Ok(()));
+        assert_eq!(monitor.command(Command::Remove(KTHREADD)), Err(ENOENT));
+        assert_eq!(monitor.set().len(), 0);
+        assert_eq!(monitor.pool.allocated(), 0);
+        assert_eq!(monitor.command(Command::Add(KTHREADD)), Ok(()));
+        // With a new number.
+        assert_eq!(monitor.set().last_number(), Some(1));
+        Ok(())
+    }
+
+    #[test]
+    fn there_are_no_more_than_max_tasks() -> Result {
+        let monitor = monitor()?;
+        monitor.command(Command::Add(KTHREADD))?;
+        monitor.command(Command::Add(INIT))?;
+        monitor.command(Command::Add(own()))?;
+        // The limit is three, and 3 is one more kernel thread.
+        assert_eq!(monitor.command(Command::Add(3)), Err(ENOSPC));
+        assert_eq!(monitor.command(Command::Add(INIT)), Err(EEXIST));
+        monitor.command(Command::Remove(INIT))?;
+        assert_eq!(monitor.command(Command::Add(3)), Ok(()));
+        Ok(())
+    }
+
+    #[test]
+    fn print_chooses_what_is_monitored() -> Result {
+        let monitor = monitor()?;
+        let chosen = || monitor.set().choice.as_ref().map(|choice| choice.nr);
+        monitor.command(Command::Add(KTHREADD))?;
+        monitor.command(Command::Add(INIT))?;
+        assert_eq!(chosen(), None);
+        assert_eq!(monitor.command(Command::Print(INIT)), Ok(()));
+        assert_eq!(chosen(), Some(INIT));
+        // The choice stays as it was.
+        assert_eq!(monitor.command(Command::Print(NOBODY)), Err(ENOENT));
+        assert_eq!(chosen(), Some(INIT));
+        assert_eq!(monitor.command(Command::PrintAll), Ok(()));
+        assert_eq!(chosen(), None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_choice_goes_with_its_last_history() -> Result {
+        let monitor = monitor()?;
+        let chosen = || monitor.set().choice.as_ref().map(|choice| choice.nr);
+        monitor.command(Command::Add(KTHREADD))?;
+        monitor.command(Command::Add(INIT))?;
+        monitor.command(Command::Print(INIT))?;
+        monitor.command(Command::Remove(KTHREADD))?;
+        assert_eq!(chosen(), Some(INIT));
+        monitor.command(Command::Remove(INIT))?;
+        assert_eq!(chosen(), None);
+        Ok(())
+    }
+
+    #[test]
+    fn clear_keeps_the_living() -> Result {
+        let monitor = monitor()?;
+        monitor.command(Command::Add(KTHREADD))?;
+        monitor.command(Command::Add(INIT))?;
+        for instant in 1..40 {
+            monitor.sample_batch(0, instant);
+        }
+        assert_eq!(monitor.command(Command::Clear), Ok(()));
+        assert_eq!(monitor.set().len(), 2);
+        for number in 0..2 {
+            let status = monitor.set().status(number).ok_or(ENOENT)?;
+            assert_eq!((status.counts.samples, status.counts.evicted), (0, 40));
+        }
+        // Each task's newest block.
+        assert_eq!(monitor.pool.allocated(), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn a_lower_max_samples_evicts_at_once() -> Result {
+        let monitor = monitor()?;
+        monitor.command(Command::Add(KTHREADD))?;
+        for instant in 1..40 {
+            monitor.sample_batch(0, instant);
+        }
+        monitor.set_max_samples(5);
+        let counts = monitor.set().status(0).ok_or(ENOENT)?.counts;
+        assert_eq!((counts.samples, counts.evicted), (5, 35));
+        Ok(())
+    }
+
+    #[test]
+    fn a_lower_max_mib_evicts_at_once() -> Result {
+        let monitor = monitor()?;
+        monitor.command(Command::Add(KTHREADD))?;
+        for instant in 1..40 {
+            monitor.sample_batch(0, instant);
+        }
+        assert_eq!(monitor.pool.allocated(), 3);
+        monitor.set_max_mib(0);
+        assert_eq!(monitor.pool.allocated(), 1);
+        let counts = monitor.set().status(0).ok_or(ENOENT)?.counts;
+        assert_eq!((counts.samples, counts.evicted), (6, 34));
+        Ok(())
+    }
+
+    #[test]
+    fn stop_and_start_may_be_repeated() -> Result {
+        let monitor = monitor()?;
+        monitor.command(Command::Add(KTHREADD))?;
+        assert!(monitor.is_sampling());
+        assert_eq!(monitor.command(Command::Stop), Ok(()));
+        assert_eq!(monitor.command(Command::Stop), Ok(()));
+        assert!(!monitor.is_sampling());
+        assert_eq!(monitor.sample_batch(0, 5), None);
+        assert_eq!(taken(&monitor, 0), Some(1));
+        assert_eq!(monitor.command(Command::Start), Ok(()));
+        assert_eq!(monitor.command(Command::Start), Ok(()));
+        assert!(monitor.is_sampling());
+        monitor.sample_batch(0, 1);
+        assert_eq!(taken(&monitor, 0), Some(2));
+        Ok(())
+    }
+
+    #[test]
+    fn the_sampler_is_told_of_what_changes() -> Result {
+        let monitor = monitor()?;
+        let before = monitor.news();
+        monitor.command(Command::Add(KTHREADD))?;
+        assert_eq!(monitor.news(), before + 1);
+        monitor.command(Command::Stop)?;
+        monitor.command(Command::Start)?;
+        assert_eq!(monitor.news(), before + 3);
+        monitor.set_period(NonZeroU32::MAX);
+        assert_eq!(monitor.news(), before + 4);
+        Ok(())
+    }
+
+    #[test]
+    fn a_monitor_that_goes_gives_all_back() -> Result {
+        let monitor = monitor()?;
+        let pool = monitor.pool.clone();
+        monitor.command(Command::Add(KTHREADD))?;
+        monitor.command(Command::Add(INIT))?;
+        for instant in 1..40 {
+            monitor.sample_batch(0, instant);
+        }
+        assert_eq!(pool.allocated(), 6);
+        drop(monitor);
+        assert_eq!(pool.allocated(), 0);
+        Ok(())
+    }
+}

@@ -45,6 +45,17 @@ impl Targets {
         len: 0,
     };
 
+    /// Parses PIDs that are separated by commas. Anything else, or more than fit, is `EINVAL`.
+    fn parse(value: &[u8]) -> Result<Self> {
+        let mut targets = Self::NONE;
+        for item in value.split(|byte| *byte == b',') {
+            let place = targets.pids.get_mut(targets.len).ok_or(EINVAL)?;
+            *place = parse_pid(item)?;
+            targets.len += 1;
+        }
+        Ok(targets)
+    }
+
     /// The PIDs, in the order in which they were given.
     pub(crate) fn pids(&self) -> &[i32] {
         self.pids.get(..self.len).unwrap_or_default()
@@ -119,13 +130,7 @@ struct Target;
 
 impl Parameter for Target {
     fn set(value: &CStr, lock: &mut Locked) -> Result {
-        let mut targets = Targets::NONE;
-        for item in value.to_bytes().split(|byte| *byte == b',') {
-            let place = targets.pids.get_mut(targets.len).ok_or(EINVAL)?;
-            *place = parse_pid(item)?;
-            targets.len += 1;
-        }
-        TARGETS.replace(lock, targets);
+        TARGETS.replace(lock, Targets::parse(value.to_bytes())?);
         Ok(())
     }
 
@@ -318,5 +323,137 @@ impl Drop for Registration {
     fn drop(&mut self) {
         let monitor = module_param::with_lock(self.0, |lock| LIVE.replace(lock, None));
         drop(monitor);
+    }
+}
+
+#[kunit_tests(taskmonitor_params)]
+mod tests {
+    use super::*;
+
+    use crate::{
+        text::Line,
+        THIS_MODULE, //
+    };
+
+    /// Whether `value` is a list of these PIDs.
+    fn is_list(value: &[u8], pids: &[i32]) -> bool {
+        Targets::parse(value).is_ok_and(|targets| targets.pids() == pids)
+    }
+
+    /// The value of a parameter.
+    fn value<P: Parameter>() -> Result<Line> {
+        let mut line = Line::new();
+        module_param::with_lock(&THIS_MODULE, |lock| P::get(lock, &mut line))
+            .map_err(|_| EINVAL)?;
+        Ok(line)
+    }
+
+    /// Whether each of `values` is refused with `EINVAL`, and changes nothing.
+    fn refuses<P: Parameter>(values: &[&CStr]) -> Result<bool> {
+        let before = value::<P>()?;
+        for refused in values {
+            let result = module_param::with_lock(&THIS_MODULE, |lock| P::set(refused, lock));
+            if result != Err(EINVAL) || value::<P>()?.bytes() != before.bytes() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    #[test]
+    fn targets_are_pids_in_the_given_order() {
+        assert!(is_list(b"267", &[267]));
+        assert!(is_list(b"267,300,312", &[267, 300, 312]));
+        assert!(is_list(b"3,1,2", &[3, 1, 2]));
+        assert!(is_list(b"5,5", &[5, 5]));
+        assert!(is_list(b"2147483647", &[i32::MAX]));
+        assert!(Targets::NONE.pids().is_empty());
+    }
+
+    #[test]
+    fn targets_are_nothing_else() {
+        for value in [
+            b"".as_slice(),
+            b",",
+            b"1,",
+            b",1",
+            b"1,,2",
+            b"1 ,2",
+            b"1, 2",
+            b"1\n",
+            b"1;2",
+            b"0",
+            b"1,0",
+            b"-1",
+            b"+1",
+            b"01",
+            b"1-3",
+            b"0x1",
+            b"self",
+            b"2147483648",
+            b"1,18446744073709551617",
+        ] {
+            assert!(Targets::parse(value).is_err_and(|error| error == EINVAL));
+        }
+    }
+
+    #[test]
+    fn targets_are_up_to_128() {
+        let mut list = [b'7'; 257];
+        for comma in list.iter_mut().skip(1).step_by(2) {
+            *comma = b',';
+        }
+        assert!(is_list(&list[..255], &[7; 128]));
+        assert!(Targets::parse(&list).is_err_and(|error| error == EINVAL));
+        assert!(Targets::parse(&list[..256]).is_err_and(|error| error == EINVAL));
+    }
+
+    #[test]
+    fn a_list_is_written_as_it_is_given() {
+        use fmt::Write as _;
+
+        let mut line = Line::new();
+        assert!(line.write_fmt(fmt!("{}", List(&[]))).is_ok());
+        assert_eq!(line.bytes(), b"");
+        assert!(line.write_fmt(fmt!("{}", List(&[7]))).is_ok());
+        assert!(line.write_fmt(fmt!(" {}", List(&[3, 1, i32::MAX]))).is_ok());
+        assert_eq!(line.bytes(), b"7 3,1,2147483647");
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused() -> Result {
+        const HUGE: &CStr = c"4294967296";
+
+        assert!(refuses::<PeriodUs>(&[
+            c"0",
+            c"99",
+            c"3600000001",
+            HUGE,
+            c"",
+            c"1s"
+        ])?);
+        assert!(refuses::<MaxSamples>(&[c"0", c"16777217", HUGE, c"-1"])?);
+        assert!(refuses::<MaxTasks>(&[c"0", c"1048577", HUGE, c"x"])?);
+        assert!(refuses::<MaxMib>(&[c"0", c"4294967295", HUGE, c"5%"])?);
+        assert!(refuses::<Reserve>(&[c"0", c"4097", HUGE, c"1 2"])?);
+        assert!(refuses::<Sampling>(&[c"", c"2", c"maybe"])?);
+        assert!(refuses::<Target>(&[c"", c"0", c"1,"])?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_part_of_memory_is_the_default() {
+        let default = default_max_mib();
+        assert!(default >= 1);
+        assert!(default <= ram_mib());
+        // 5 %, but for what is lost by rounding down.
+        assert!(default == 1 || default * 20 <= ram_mib() && ram_mib() < default * 20 + 20);
+    }
+
+    #[test]
+    fn a_period_is_never_zero() {
+        assert_eq!(microseconds(0).get(), 1);
+        assert_eq!(microseconds(100).get(), 100);
+        assert_eq!(microseconds(u32::MAX).get(), u32::MAX);
     }
 }

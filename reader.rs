@@ -251,3 +251,207 @@ pub(crate) fn newest(monitor: &Monitor, most: usize) -> Result<KVec<(Sample, i32
     }
     Ok(samples)
 }
+
+#[kunit_tests(taskmonitor_reader)]
+mod tests {
+    use super::*;
+
+    use crate::{
+        command::Command,
+        sample::Cause,
+        testing::{
+            monitor,
+            INIT,
+            KTHREADD, //
+        },
+    };
+
+    /// A monitor of two tasks, each sampled at the instants from 0 up to `last`.
+    fn sampled(last: u64) -> Result<Arc<Monitor>> {
+        let monitor = monitor()?;
+        monitor.command(Command::Add(KTHREADD))?;
+        monitor.command(Command::Add(INIT))?;
+        sample(&monitor, 1, last);
+        Ok(monitor)
+    }
+
+    fn sample(monitor: &Monitor, first: u64, last: u64) {
+        for instant in first..=last {
+            monitor.sample_batch(0, instant);
+        }
+    }
+
+    /// A cursor, as a read from the beginning makes it.
+    fn cursor(monitor: &Arc<Monitor>) -> Cursor {
+        let mut cursor = Cursor::new(monitor.clone());
+        cursor.renew();
+        cursor.rewind();
+        cursor
+    }
+
+    /// Where it is: PID and number of the instant.
+    fn at(cursor: &Cursor) -> Option<(i32, u64)> {
+        let sample = cursor.sample()?;
+        Some((cursor.name()?.seen().0, sample.seq))
+    }
+
+    /// Whether the cursor goes through these instants of this task, and then goes on to another one,
+    /// or to none.
+    fn goes_through(cursor: &mut Cursor, nr: i32, seqs: impl IntoIterator<Item = u64>) -> bool {
+        for seq in seqs {
+            if at(cursor) != Some((nr, seq)) {
+                return false;
+            }
+            let more = cursor.advance();
+            if more != cursor.sample().is_some() {
+                return false;
+            }
+        }
+        at(cursor).is_none_or(|(other, _)| other != nr)
+    }
+
+    #[test]
+    fn without_tasks_there_is_nothing() -> Result {
+        let monitor = monitor()?;
+        let mut cursor = cursor(&monitor);
+        assert!(at(&cursor).is_none());
+        assert!(!cursor.rewind());
+        assert!(!cursor.advance());
+        assert!(!Tasks::new(monitor.clone()).rewind());
+        assert_eq!(newest(&monitor, 10)?.len(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn tasks_are_read_as_added_and_samples_as_taken() -> Result {
+        let monitor = sampled(40)?;
+        let mut cursor = cursor(&monitor);
+        assert!(goes_through(&mut cursor, KTHREADD, 0..=40));
+        assert!(goes_through(&mut cursor, INIT, 0..=40));
+        assert_eq!(at(&cursor), None);
+        assert!(!cursor.advance());
+        // And once more from the beginning.
+        assert!(cursor.rewind());
+        assert!(goes_through(&mut cursor, KTHREADD, 0..=40));
+        Ok(())
+    }
+
+    #[test]
+    fn what_comes_later_is_not_read() -> Result {
+        let monitor = sampled(20)?;
+        let mut cursor = cursor(&monitor);
+        sample(&monitor, 21, 60);
+        monitor.command(Command::Add(current!().pid()))?;
+        assert!(goes_through(&mut cursor, KTHREADD, 0..=20));
+        assert!(goes_through(&mut cursor, INIT, 0..=20));
+        assert_eq!(at(&cursor), None);
+        cursor.renew();
+        assert!(cursor.rewind());
+        assert!(goes_through(&mut cursor, KTHREADD, 0..=60));
+        Ok(())
+    }
+
+    #[test]
+    fn print_chooses_whose_samples_are_read() -> Result {
+        let monitor = sampled(20)?;
+        monitor.command(Command::Print(INIT))?;
+        let mut cursor = cursor(&monitor);
+        // The choice counts that was made before.
+        monitor.command(Command::Print(KTHREADD))?;
+        assert!(goes_through(&mut cursor, INIT, 0..=20));
+        assert_eq!(at(&cursor), None);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_reclaimed_meanwhile_is_not_read() -> Result {
+        let monitor = sampled(60)?;
+        let mut cursor = cursor(&monitor);
+        // Four of the six blocks that are offered: two of each.
+        assert_eq!(monitor.set().give_back(4, Cause::Reclaim).scanned, 4);
+        let kept = Iterator::chain(0..17, 34..=60);
+        assert!(goes_through(&mut cursor, KTHREADD, kept));
+        assert!(goes_through(&mut cursor, INIT, 34..=60));
+        assert_eq!(at(&cursor), None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_task_that_is_removed_ends_with_its_block() -> Result {
+        let monitor = sampled(40)?;
+        let mut cursor = cursor(&monitor);
+        monitor.command(Command::Remove(KTHREADD))?;
+        assert!(goes_through(&mut cursor, KTHREADD, 0..17));
+        assert!(goes_through(&mut cursor, INIT, 0..=40));
+        assert_eq!(at(&cursor), None);
+        Ok(())
+    }
+
+    #[test]
+    fn tasks_without_samples_are_gone_past() -> Result {
+        let monitor = sampled(40)?;
+        monitor.command(Command::Clear)?;
+        assert_eq!(at(&cursor(&monitor)), None);
+        monitor.command(Command::Remove(INIT))?;
+        monitor.command(Command::Add(INIT))?;
+        let mut cursor = cursor(&monitor);
+        assert!(goes_through(&mut cursor, INIT, 0..1));
+        assert_eq!(at(&cursor), None);
+        Ok(())
+    }
+
+    /// PIDs and numbers of the instants.
+    fn is_newest(monitor: &Monitor, most: usize, expected: &[(i32, u64)]) -> bool {
+        let Ok(samples) = newest(monitor, most) else {
+            return false;
+        };
+        let times = samples.iter().map(|(sample, ..)| sample.time);
+        times.is_sorted()
+            && samples
+                .iter()
+                .map(|(sample, nr, _)| (*nr, sample.seq))
+                .eq(expected.iter().copied())
+    }
+
+    #[test]
+    fn the_newest_are_merged_by_time() -> Result {
+        const A: i32 = KTHREADD;
+        const B: i32 = INIT;
+
+        let monitor = sampled(20)?;
+        assert!(is_newest(&monitor, 1, &[(B, 20)]));
+        assert!(is_newest(
+            &monitor,
+            5,
+            &[(B, 18), (A, 19), (B, 19), (A, 20), (B, 20)]
+        ));
+        monitor.command(Command::Print(A))?;
+        assert!(is_newest(&monitor, 3, &[(A, 18), (A, 19), (A, 20)]));
+        monitor.command(Command::Clear)?;
+        assert!(is_newest(&monitor, 3, &[]));
+        sample(&monitor, 21, 21);
+        assert!(is_newest(&monitor, 3, &[(A, 21)]));
+        Ok(())
+    }
+
+    #[test]
+    fn tasks_are_those_that_were_there() -> Result {
+        let monitor = sampled(1)?;
+        let mut tasks = Tasks::new(monitor.clone());
+        assert!(tasks.status().is_none());
+        assert!(tasks.rewind());
+        monitor.command(Command::Add(current!().pid()))?;
+        assert_eq!(tasks.status().map(|status| status.number), Some(0));
+        assert!(tasks.advance());
+        assert_eq!(tasks.status().map(|status| status.number), Some(1));
+        assert!(!tasks.advance());
+        assert!(tasks.status().is_none());
+        assert!(!tasks.advance());
+        // One that goes is gone past.
+        monitor.command(Command::Remove(INIT))?;
+        assert!(tasks.rewind());
+        assert!(tasks.advance());
+        assert_eq!(tasks.status().map(|status| status.number), Some(2));
+        Ok(())
+    }
+}

@@ -12,6 +12,7 @@ use core::{
 };
 
 use kernel::{
+    fmt,
     prelude::*,
     rbtree::{
         RBTree,
@@ -38,6 +39,7 @@ use crate::{
         Offer,
         Offers, //
     },
+    text::Escaped,
     wrappers::{
         mempool::Pool,
         pid::{
@@ -298,6 +300,32 @@ pub(crate) struct Status {
     /// The newest sample's values.
     pub(crate) newest: Sample,
     pub(crate) comm: Comm,
+}
+
+impl Status {
+    /// Writes this line, for a task that the reader knows as `pid`.
+    pub(crate) fn line(&self, pid: i32, line: &mut impl fmt::Write) -> fmt::Result {
+        let (newest, counts) = (&self.newest, &self.counts);
+        line.write_fmt(fmt!(
+            "pid {} start {} state {} threads {} samples {} taken {} evicted {} reclaimed {} \
+             missed {} usr {} sys {} time {} rss {} mm_users {} comm {}\n",
+            pid,
+            self.start,
+            char::from(newest.state),
+            self.threads,
+            counts.samples,
+            counts.taken,
+            counts.evicted,
+            counts.reclaimed,
+            self.missed,
+            newest.usr,
+            newest.sys,
+            newest.time,
+            newest.rss_bytes(),
+            newest.mm_users,
+            Escaped(self.comm.bytes()),
+        ))
+    }
 }
 
 /// The tasks, and when they are sampled.
@@ -628,5 +656,413 @@ impl Set {
             newest,
             comm,
         })
+    }
+}
+
+#[kunit_tests(taskmonitor_set)]
+mod tests {
+    use super::*;
+
+    use crate::{
+        testing::{
+            pool,
+            settings,
+            INIT,
+            KTHREADD, //
+        },
+        text::Line,
+    };
+
+    /// A set that keeps up to 100 samples of a task, and as many blocks as there may be.
+    fn new() -> Set {
+        Set::new(&settings(), usize::MAX)
+    }
+
+    fn add(set: &mut Set, number: u64, nr: i32, pool: &Arc<Pool<Block>>) -> Result {
+        let pid = Pid::find(nr).ok_or(ESRCH)?;
+        let subject = Subject::of(&pid).ok_or(ESRCH)?;
+        set.add(&pid, subject, Reservation::new(number)?, pool)
+    }
+
+    /// A set of `count` tasks, which are all the same one: the set does not mind.
+    fn of_many(count: u64, pool: &Arc<Pool<Block>>) -> Result<Set> {
+        let mut set = new();
+        for number in 0..count {
+            add(&mut set, number, KTHREADD, pool)?;
+        }
+        Ok(set)
+    }
+
+    /// Samples all tasks at `instant`.
+    fn sample(set: &mut Set, instant: u64, pool: &Arc<Pool<Block>>) {
+        let mut next = Some(0);
+        while let Some(from) = next {
+            next = set.sample_batch(from, instant, pool);
+        }
+    }
+
+    /// Samples, taken, evicted, reclaimed, missed of the task `number`.
+    fn counts(set: &Set, number: u64) -> Option<(u64, u64, u64, u64, u64)> {
+        let status = set
+            .status(number)
+            .filter(|status| status.number == number)?;
+        let counts = status.counts;
+        Some((
+            counts.samples,
+            counts.taken,
+            counts.evicted,
+            counts.reclaimed,
+            status.missed,
+        ))
+    }
+
+    fn seq(set: &Set, number: u64) -> Option<u64> {
+        set.status(number).map(|status| status.newest.seq)
+    }
+
+    #[test]
+    fn an_empty_set_has_nothing() {
+        let mut set = new();
+        assert_eq!((set.len(), set.last_number()), (0, None));
+        assert!(set.status(0).is_none());
+        assert!(set.schedule(0).is_none());
+        assert!(set.oldest_exit().is_none());
+        assert!(set.remove(0).is_none());
+        assert_eq!(set.visit(0, |_, _| true), None);
+        assert_eq!(set.give_back(9, Cause::Reclaim).scanned, 0);
+    }
+
+    #[test]
+    fn a_task_that_is_added_has_its_first_sample() -> Result {
+        let pool = pool()?;
+        let mut set = new();
+        add(&mut set, 5, KTHREADD, &pool)?;
+        assert_eq!((set.len(), set.last_number()), (1, Some(5)));
+        assert_eq!(counts(&set, 5), Some((1, 1, 0, 0, 0)));
+        let status = set.status(0).ok_or(ENOENT)?;
+        assert_eq!(status.number, 5);
+        assert_eq!(status.newest.seq, 0);
+        assert_eq!(status.newest.time, set.last_time());
+        assert_eq!(status.threads, 1);
+        assert_eq!(status.comm.bytes(), b"kthreadd");
+        assert!(set.status(6).is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn instants_between_two_samples_are_missed() -> Result {
+        let pool = pool()?;
+        let mut set = of_many(1, &pool)?;
+        sample(&mut set, 1, &pool);
+        assert_eq!(counts(&set, 0), Some((2, 2, 0, 0, 0)));
+        sample(&mut set, 5, &pool);
+        assert_eq!(seq(&set, 0), Some(5));
+        // 2, 3 and 4.
+        assert_eq!(counts(&set, 0), Some((3, 3, 0, 0, 3)));
+        Ok(())
+    }
+
+    #[test]
+    fn an_instant_is_sampled_once() -> Result {
+        let pool = pool()?;
+        let mut set = of_many(1, &pool)?;
+        sample(&mut set, 0, &pool);
+        assert_eq!(counts(&set, 0), Some((1, 1, 0, 0, 0)));
+        sample(&mut set, 3, &pool);
+        sample(&mut set, 3, &pool);
+        sample(&mut set, 2, &pool);
+        assert_eq!(seq(&set, 0), Some(3));
+        assert_eq!(counts(&set, 0), Some((2, 2, 0, 0, 2)));
+        Ok(())
+    }
+
+    #[test]
+    fn times_increase_from_sample_to_sample() -> Result {
+        let pool = pool()?;
+        let mut set = of_many(3, &pool)?;
+        let mut last = 0;
+        for instant in 1..50 {
+            sample(&mut set, instant, &pool);
+            for number in 0..3 {
+                let time = set.status(number).ok_or(ENOENT)?.newest.time;
+                assert!(time > last);
+                last = time;
+            }
+            assert_eq!(last, set.last_time());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn sampling_goes_in_batches_of_64() -> Result {
+        let pool = pool()?;
+        let mut set = of_many(70, &pool)?;
+        assert_eq!(set.sample_batch(0, 1, &pool), Some(64));
+        assert_eq!((seq(&set, 63), seq(&set, 64)), (Some(1), Some(0)));
+        assert_eq!(set.sample_batch(64, 1, &pool), None);
+        for number in 0..70 {
+            assert_eq!(counts(&set, number), Some((2, 2, 0, 0, 0)));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn visiting_goes_in_batches_of_64() -> Result {
+        let pool = pool()?;
+        let mut set = of_many(70, &pool)?;
+        let mut visited = 0;
+        let next = set.visit(0, |number, _| {
+            visited += u64::from(number == visited);
+            true
+        });
+        assert_eq!((visited, next), (64, Some(64)));
+        assert_eq!(set.visit(64, |_, _| true), None);
+        // Whoever wants no more is told where to go on.
+        assert_eq!(set.visit(0, |number, _| number < 3), Some(4));
+        Ok(())
+    }
+
+    #[test]
+    fn the_newest_100_samples_are_kept() -> Result {
+        let pool = pool()?;
+        let mut set = of_many(1, &pool)?;
+        for instant in 1..=120 {
+            sample(&mut set, instant, &pool);
+        }
+        assert_eq!(counts(&set, 0), Some((100, 121, 21, 0, 0)));
+        set.set_max_samples(10);
+        sample(&mut set, 121, &pool);
+        assert_eq!(counts(&set, 0), Some((10, 122, 112, 0, 0)));
+        Ok(())
+    }
+
+    #[test]
+    fn tasks_take_turns_in_giving_blocks_back() -> Result {
+        let pool = pool()?;
+        let mut set = of_many(3, &pool)?;
+        // 40 samples: two blocks, and the newest.
+        for instant in 1..40 {
+            sample(&mut set, instant, &pool);
+        }
+        assert_eq!(set.offers.blocks(), 6);
+        let done = set.give_back(3, Cause::Reclaim);
+        assert_eq!((done.scanned, done.freed), (3, 3));
+        for number in 0..3 {
+            assert_eq!(counts(&set, number), Some((23, 40, 0, 17, 0)));
+        }
+        let done = set.give_back(100, Cause::Reclaim);
+        assert_eq!((done.scanned, done.freed), (3, 3));
+        for number in 0..3 {
+            assert_eq!(counts(&set, number), Some((6, 40, 0, 34, 0)));
+        }
+        assert_eq!(set.give_back(100, Cause::Reclaim).scanned, 0);
+        assert_eq!(pool.allocated(), 3);
+        Ok(())
+    }
+
+    #[test]
+    fn max_blocks_is_kept_by_eviction() -> Result {
+        let pool = pool()?;
+        let mut set = of_many(3, &pool)?;
+        for instant in 1..40 {
+            sample(&mut set, instant, &pool);
+        }
+        assert_eq!(pool.allocated(), 9);
+        set.set_max_blocks(6);
+        assert!(!set.keep_max_blocks(&pool));
+        for number in 0..3 {
+            assert_eq!(counts(&set, number), Some((23, 40, 17, 0, 0)));
+        }
+        for instant in 40..200 {
+            sample(&mut set, instant, &pool);
+            assert!(pool.allocated() <= 6);
+        }
+        // Less than each task's newest it cannot be.
+        set.set_max_blocks(0);
+        assert!(!set.keep_max_blocks(&pool));
+        assert_eq!(pool.allocated(), 3);
+        Ok(())
+    }
+
+    #[test]
+    fn a_task_that_is_removed_offers_nothing() -> Result {
+        let pool = pool()?;
+        let mut set = of_many(2, &pool)?;
+        for instant in 1..40 {
+            sample(&mut set, instant, &pool);
+        }
+        assert_eq!(set.offers.blocks(), 4);
+        let removed = set.remove(0);
+        assert_eq!((set.len(), set.offers.blocks()), (1, 2));
+        assert!(set.get(0).is_none() && set.get(1).is_some());
+        // Its history goes with it, not with the set.
+        assert_eq!(pool.allocated(), 6);
+        drop(removed);
+        assert_eq!(pool.allocated(), 3);
+        assert!(set.remove(0).is_none());
+        assert_eq!(set.give_back(100, Cause::Reclaim).scanned, 2);
+        Ok(())
+    }
+
+    #[test]
+    fn there_are_no_instants_while_stopped() -> Result {
+        let pool = pool()?;
+        let mut set = of_many(1, &pool)?;
+        set.stop();
+        assert!(!set.is_sampling());
+        assert!(set.schedule(0).is_none());
+        assert_eq!(set.sample_batch(0, 7, &pool), None);
+        assert_eq!(counts(&set, 0), Some((1, 1, 0, 0, 0)));
+        // A task that is added has its sample all the same.
+        add(&mut set, 1, KTHREADD, &pool)?;
+        assert_eq!(counts(&set, 1), Some((1, 1, 0, 0, 0)));
+        // Twice is no error, and counts nothing.
+        set.stop();
+        assert_eq!(counts(&set, 0), Some((1, 1, 0, 0, 0)));
+        Ok(())
+    }
+
+    #[test]
+    fn a_new_grid_counts_on() -> Result {
+        let pool = pool()?;
+        let mut set = of_many(1, &pool)?;
+        set.stop();
+        set.start();
+        assert!(set.is_sampling());
+        let schedule = set.schedule(0).ok_or(ENOENT)?;
+        // It begins now, with instant 1.
+        assert_eq!(schedule.due, Some(1));
+        assert!(schedule.next <= schedule.now);
+        sample(&mut set, 1, &pool);
+        assert_eq!(counts(&set, 0), Some((2, 2, 0, 0, 0)));
+        assert_eq!(set.schedule(1).ok_or(ENOENT)?.due, None);
+        // One that goes on is left alone.
+        set.start();
+        assert_eq!(set.schedule(1).ok_or(ENOENT)?.due, None);
+        // Another period, another grid.
+        set.set_period(NonZeroU32::MAX);
+        assert_eq!(set.schedule(1).ok_or(ENOENT)?.due, Some(2));
+        Ok(())
+    }
+
+    #[test]
+    fn an_instant_is_over_for_those_who_missed_it() -> Result {
+        let pool = pool()?;
+        let mut set = of_many(70, &pool)?;
+        assert_eq!(set.sample_batch(0, 3, &pool), Some(64));
+        // Those that were not sampled yet have missed 1 and 2 as well, but 3 not yet.
+        assert_eq!(counts(&set, 63), Some((2, 2, 0, 0, 2)));
+        assert_eq!(counts(&set, 64), Some((1, 1, 0, 0, 2)));
+        set.stop();
+        // (By the clock, instant 0 is the last one there was.)
+        assert_eq!(counts(&set, 64), Some((1, 1, 0, 0, 2)));
+        Ok(())
+    }
+
+    #[test]
+    fn the_next_instant_is_a_period_away() -> Result {
+        let pool = pool()?;
+        let set = of_many(1, &pool)?;
+        let schedule = set.schedule(0).ok_or(ENOENT)?;
+        assert_eq!(schedule.due, None);
+        let period = 3_600_000_000_000;
+        assert!(schedule.next > schedule.now && schedule.next - schedule.now <= period);
+        let later = set.schedule(1).ok_or(ENOENT)?;
+        assert_eq!(later.next - schedule.next, period);
+        Ok(())
+    }
+
+    #[test]
+    fn a_choice_is_a_number_in_a_namespace() -> Result {
+        let (pid, other) = (
+            Pid::find(KTHREADD).ok_or(ESRCH)?,
+            Pid::find(INIT).ok_or(ESRCH)?,
+        );
+        let (namespace, nr) = pid.numbers().next().ok_or(ENOENT)?;
+        assert_eq!(nr, KTHREADD);
+        let choice = Choice::new(namespace, nr, pid.clone());
+        assert!(choice.is(&pid));
+        assert!(!choice.is(&other));
+        Ok(())
+    }
+
+    fn status(counts: Counts, newest: Sample, comm: Comm) -> Result<Status> {
+        Ok(Status {
+            number: 0,
+            pid: Pid::find(INIT).ok_or(ESRCH)?,
+            start: 9_876_543_210,
+            threads: 1,
+            counts,
+            missed: 2,
+            newest,
+            comm,
+        })
+    }
+
+    #[test]
+    fn a_line_is_as_the_contract_says() -> Result {
+        let counts = Counts {
+            samples: 3600,
+            taken: 5000,
+            evicted: 1400,
+            reclaimed: 0,
+        };
+        let newest = Sample {
+            time: 12_345_678_901,
+            usr: 4_000_000,
+            rss: 256,
+            mm_users: 1,
+            state: b'S',
+            ..Sample::default()
+        };
+        let status = status(counts, newest, Comm(*b"bash\0\0\0\0\0\0\0\0\0\0\0\0"))?;
+        let mut line = Line::new();
+        assert!(status.line(267, &mut line).is_ok());
+        let expected = "pid 267 start 9876543210 state S threads 1 samples 3600 taken 5000 \
+                        evicted 1400 reclaimed 0 missed 2 usr 4000000 sys 0 time 12345678901 \
+                        rss 1048576 mm_users 1 comm bash\n";
+        assert_eq!(line.bytes(), expected.as_bytes());
+        Ok(())
+    }
+
+    #[test]
+    fn the_longest_line_fits() -> Result {
+        let counts = Counts {
+            samples: u64::MAX,
+            taken: u64::MAX,
+            evicted: u64::MAX,
+            reclaimed: u64::MAX,
+        };
+        let newest = Sample {
+            seq: u64::MAX,
+            time: u64::MAX,
+            usr: u64::MAX,
+            sys: u64::MAX,
+            rss: (1 << 56) - 1,
+            minflt: u64::MAX,
+            majflt: u64::MAX,
+            mm_users: u32::MAX,
+            state: b'X',
+        };
+        let status = Status {
+            start: u64::MAX,
+            threads: usize::MAX,
+            missed: u64::MAX,
+            // One more byte than a name has.
+            ..status(counts, newest, Comm([0xff; 16]))?
+        };
+        let mut line = Line::new();
+        assert!(status.line(i32::MIN, &mut line).is_ok());
+        let expected = "pid -2147483648 start 18446744073709551615 state X \
+                        threads 18446744073709551615 samples 18446744073709551615 \
+                        taken 18446744073709551615 evicted 18446744073709551615 \
+                        reclaimed 18446744073709551615 missed 18446744073709551615 \
+                        usr 18446744073709551615 sys 18446744073709551615 \
+                        time 18446744073709551615 rss 18446744073709547520 \
+                        mm_users 4294967295 comm \
+                        \\377\\377\\377\\377\\377\\377\\377\\377\
+                        \\377\\377\\377\\377\\377\\377\\377\\377\n";
+        assert_eq!(line.bytes(), expected.as_bytes());
+        Ok(())
     }
 }

@@ -110,3 +110,156 @@ impl Operations for File {
         }
     }
 }
+
+#[kunit_tests(taskmonitor_sysfs)]
+mod tests {
+    use super::*;
+
+    use crate::{
+        sample::Sample,
+        testing::{
+            monitor,
+            KTHREADD, //
+        },
+    };
+
+    fn file() -> Result<File> {
+        Ok(File::new(monitor()?))
+    }
+
+    fn chosen(file: &File) -> Option<i32> {
+        file.monitor.set().choice.as_ref().map(|choice| choice.nr)
+    }
+
+    #[test]
+    fn no_line_is_too_short_for_the_most_that_fit() {
+        let sample = Sample {
+            state: b'S',
+            ..Sample::default()
+        };
+        let mut line = Line::new();
+        assert!(sample.line(0, 0, &mut line).is_ok());
+        assert!(line.bytes().len() * MOST >= PAGE_SIZE);
+    }
+
+    #[test]
+    fn without_samples_it_is_empty() -> Result {
+        let mut page = KVec::from_elem(0, PAGE_SIZE, GFP_KERNEL)?;
+        assert_eq!(file()?.show(&mut page), Ok(0));
+        Ok(())
+    }
+
+    #[test]
+    fn it_shows_as_many_whole_lines_as_fit() -> Result {
+        let file = file()?;
+        let mut page = KVec::from_elem(0, PAGE_SIZE, GFP_KERNEL)?;
+        assert_eq!(file.store(b"2\n"), Ok(2));
+        for instant in 1..100 {
+            file.monitor.sample_batch(0, instant);
+        }
+        let len = file.show(&mut page)?;
+        let text = page.get(..len).unwrap_or_default();
+        assert!(len < PAGE_SIZE);
+        assert!(text.ends_with(b"\n"));
+
+        // The last lines, in order: each tells its number.
+        let count = text.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let mut longest = 0;
+        for (line, seq) in text
+            .split_inclusive(|byte| *byte == b'\n')
+            .zip(100 - count..)
+        {
+            let mut key = Line::new();
+            let written = kernel::fmt::Write::write_fmt(&mut key, fmt!(" seq {seq} start "));
+            assert!(written.is_ok());
+            assert!(line.starts_with(b"pid 2 usr "));
+            assert!(line
+                .windows(key.bytes().len())
+                .any(|part| part == key.bytes()));
+            longest = longest.max(line.len());
+        }
+        // One more would not have fitted, by a few digits at most.
+        assert!(len + longest + 20 > PAGE_SIZE - 1);
+        Ok(())
+    }
+
+    #[test]
+    fn the_last_byte_of_the_page_stays_free() -> Result {
+        let file = file()?;
+        let mut page = KVec::from_elem(0, PAGE_SIZE, GFP_KERNEL)?;
+        assert_eq!(file.store(b"2\n"), Ok(2));
+        let len = file.show(&mut page)?;
+        assert!(len > 0);
+        for (size, shown) in [(len + 1, len), (len, 0), (1, 0), (0, 0)] {
+            let small = page.get_mut(..size).ok_or(EINVAL)?;
+            assert_eq!(file.show(small), Ok(shown));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_command_may_lack_its_newline() -> Result {
+        let file = file()?;
+        assert_eq!(file.store(b"2"), Ok(1));
+        assert_eq!(file.store(b"2"), Err(EEXIST));
+        assert_eq!(file.store(b"print 2"), Ok(7));
+        assert_eq!(chosen(&file), Some(KTHREADD));
+        assert_eq!(file.store(b"print all\nprint 2"), Ok(17));
+        assert_eq!(chosen(&file), Some(KTHREADD));
+        Ok(())
+    }
+
+    #[test]
+    fn what_was_carried_out_is_counted() -> Result {
+        let file = file()?;
+        assert_eq!(file.store(b"2\nprint 2\nnonsense\n-2\n"), Ok(10));
+        assert_eq!(chosen(&file), Some(KTHREADD));
+        assert_eq!(file.store(b"nonsense\n-2\n"), Err(EINVAL));
+        assert_eq!(file.store(b"print all\nnonsense"), Ok(10));
+        assert_eq!(chosen(&file), None);
+        assert_eq!(file.store(b"\n"), Err(EINVAL));
+        assert_eq!(file.store(&[b' '; 65]), Err(EINVAL));
+        Ok(())
+    }
+
+    /// A page of commands, of which the last is cut off.
+    fn page(last: &[u8]) -> Result<KVec<u8>> {
+        let mut page = KVec::new();
+        while page.len() + 10 + last.len() <= PAGE_SIZE {
+            page.extend_from_slice(b"print all\n", GFP_KERNEL)?;
+        }
+        page.extend_from_slice(last, GFP_KERNEL)?;
+        Ok(page)
+    }
+
+    #[test]
+    fn a_line_that_the_page_cuts_off_is_left_for_the_next_call() -> Result {
+        let file = file()?;
+        assert_eq!(file.store(b"2"), Ok(1));
+        // 409 lines, and `print 2` without its last byte.
+        let page = page(b"print ")?;
+        assert_eq!(page.len(), PAGE_SIZE);
+        assert_eq!(file.store(&page), Ok(4090));
+        assert_eq!(chosen(&file), None);
+        assert_eq!(file.store(b"print 2\n"), Ok(8));
+        assert_eq!(chosen(&file), Some(KTHREADD));
+        // That was the end of it.
+        assert_eq!(file.store(b"print all"), Ok(9));
+        assert_eq!(chosen(&file), None);
+        Ok(())
+    }
+
+    #[test]
+    fn at_the_end_of_a_longer_write_a_line_is_whole() -> Result {
+        let file = file()?;
+        assert_eq!(file.store(b"2"), Ok(1));
+        let page = page(b"print ")?;
+        assert_eq!(file.store(&page), Ok(4090));
+        assert_eq!(file.store(b"print 2"), Err(EINVAL));
+        assert_eq!(chosen(&file), None);
+        // Behind the error, a new write begins.
+        assert_eq!(file.store(b"print 2"), Ok(7));
+        assert_eq!(chosen(&file), Some(KTHREADD));
+        Ok(())
+    }
+}

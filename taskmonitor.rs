@@ -67,6 +67,8 @@ mod sampler;
 mod set;
 mod shrinker;
 mod sysfs;
+#[cfg(CONFIG_KUNIT = "y")]
+mod testing;
 mod text;
 mod wrappers;
 

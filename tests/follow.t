@@ -275,6 +275,18 @@ case_what_is_evicted_leaves_a_gap() {
 	done
 }
 
+case_what_is_cleared_is_a_gap() {
+	several
+	following read hold read poll=0
+	echo start >"$FILE"
+	later 1 50
+	echo stop >"$FILE"
+	echo clear >"$FILE"
+	released
+	same "lines behind a clear" "$(part 1)" ""
+	same "news behind a clear" "$(grep '^-- poll' "$T/followed")" "-- poll=0 timeout"
+}
+
 case_tasks_come_and_go() {
 	load period_us=1000
 	spawn pause

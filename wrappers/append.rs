@@ -133,3 +133,67 @@ impl<H: Default, T: Copy, const N: usize> Appender<H, T, N> {
         self.0
     }
 }
+
+#[kunit_tests(taskmonitor_append)]
+mod tests {
+    use super::*;
+
+    use kernel::sync::Arc;
+
+    use crate::wrappers::slab;
+
+    type Small = Block<u8, u64, 3>;
+
+    fn pool() -> Result<Arc<mempool::Pool<Small>>> {
+        let cache = slab::Cache::new(c"taskmonitor_test", slab::Flags::NO_MERGE)?;
+        mempool::Pool::new(cache, 1)
+    }
+
+    #[test]
+    fn a_block_shows_what_was_appended() -> Result {
+        let pool = pool()?;
+        let block = pool.alloc(Small::empty()).ok_or(ENOMEM)?;
+        assert_eq!((block.len(), block.get(0)), (0, None));
+        let mut appender = Appender::new(block, 7);
+        let reader = appender.block().clone();
+        for count in 1..=3 {
+            let value = 100 + count as u64;
+            assert_eq!(appender.push(value), Ok(()));
+            assert_eq!(reader.len(), count);
+            assert_eq!(reader.get(count - 1), Some(value));
+            assert_eq!(reader.get(count), None);
+        }
+        assert_eq!(*reader.header(), 7);
+        assert_eq!(reader.get(usize::MAX), None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_full_block_takes_no_more() -> Result {
+        let pool = pool()?;
+        let mut appender = Appender::new(pool.alloc(Small::empty()).ok_or(ENOMEM)?, 7);
+        for value in 0..3 {
+            assert_eq!(appender.push(value), Ok(()));
+        }
+        assert_eq!(appender.push(3), Err(ENOSPC));
+        let block = appender.finish();
+        assert_eq!((block.len(), block.get(2)), (3, Some(2)));
+        Ok(())
+    }
+
+    #[test]
+    fn a_block_starts_anew() -> Result {
+        let pool = pool()?;
+        let mut appender = Appender::new(pool.alloc(Small::empty()).ok_or(ENOMEM)?, 7);
+        appender.push(1)?;
+        let Ok(unique) = appender.finish().try_into_unique() else {
+            return Err(EBUSY);
+        };
+        let mut appender = Appender::new(unique, 8);
+        let block = appender.block().clone();
+        assert_eq!((*block.header(), block.len(), block.get(0)), (8, 0, None));
+        appender.push(2)?;
+        assert_eq!(block.get(0), Some(2));
+        Ok(())
+    }
+}

@@ -31,3 +31,71 @@ pub(crate) fn mul_u64_u64_div_u64(a: u64, b: u64, divisor: u64) -> u64 {
     }
     quotient
 }
+
+#[kernel::macros::kunit_tests(taskmonitor_math)]
+mod tests {
+    use super::mul_u64_u64_div_u64 as scale;
+
+    use crate::testing::Random;
+
+    /// Whether the result is the one of which the definition of a quotient holds.
+    fn is_right(a: u64, b: u64, divisor: u64) -> bool {
+        let product = u128::from(a).wrapping_mul(u128::from(b));
+        let divisor = u128::from(divisor);
+        let quotient = scale(a, b, divisor as u64);
+        if product >= divisor << 64 {
+            return quotient == u64::MAX;
+        }
+        let multiple = u128::from(quotient).wrapping_mul(divisor);
+        multiple <= product && product - multiple < divisor
+    }
+
+    #[test]
+    fn small_numbers() {
+        assert_eq!(scale(6, 7, 2), 21);
+        assert_eq!(scale(10, 10, 3), 33);
+        assert_eq!(scale(2, 1, 3), 0);
+        assert_eq!(scale(0, u64::MAX, 1), 0);
+        assert_eq!(scale(u64::MAX, 0, u64::MAX), 0);
+    }
+
+    #[test]
+    fn products_beyond_64_bits() {
+        assert_eq!(scale(1 << 40, 1 << 40, 1 << 30), 1 << 50);
+        assert_eq!(scale(1 << 32, 1 << 32, 2), 1 << 63);
+        assert_eq!(scale(u64::MAX, 2, 3), 12_297_829_382_473_034_410);
+        assert_eq!(scale(u64::MAX, u64::MAX, u64::MAX), u64::MAX);
+        assert_eq!(
+            scale(1_000_000_000_000_000_000, 10_000_000_000, 1_000_000_000_000),
+            10_000_000_000_000_000
+        );
+        // (2^64 - 1) * (2^64 - 2) / (2^64 - 1), and one less to be divided by.
+        assert_eq!(scale(u64::MAX, u64::MAX - 1, u64::MAX), u64::MAX - 1);
+        assert_eq!(scale(u64::MAX, u64::MAX - 2, u64::MAX - 1), u64::MAX - 2);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_the_largest() {
+        assert_eq!(scale(1 << 32, 1 << 32, 1), u64::MAX);
+        assert_eq!(scale(u64::MAX, 2, 1), u64::MAX);
+        assert_eq!(scale(u64::MAX, u64::MAX, u64::MAX - 1), u64::MAX);
+    }
+
+    #[test]
+    fn nothing_is_divided_by_zero() {
+        assert_eq!(scale(0, 0, 0), u64::MAX);
+        assert_eq!(scale(1, 1, 0), u64::MAX);
+        assert_eq!(scale(u64::MAX, u64::MAX, 0), u64::MAX);
+    }
+
+    #[test]
+    fn many_numbers_of_all_sizes() {
+        let mut random = Random::new();
+        for _ in 0..50_000 {
+            let (a, b, divisor) = (random.any_size(), random.any_size(), random.any_size());
+            assert!(is_right(a, b, divisor));
+            assert!(is_right(a, b, a.max(b)));
+            assert!(is_right(a, b, a.wrapping_add(1)));
+        }
+    }
+}

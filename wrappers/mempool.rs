@@ -453,3 +453,131 @@ unsafe impl<T: Send + Sync> Send for Queue<T> {}
 
 // SAFETY: A shared queue gives nothing but shared references on its objects.
 unsafe impl<T: Send + Sync> Sync for Queue<T> {}
+
+#[kunit_tests(taskmonitor_mempool)]
+mod tests {
+    use super::*;
+
+    fn pool() -> Result<Arc<Pool<u64>>> {
+        let cache = slab::Cache::new(c"taskmonitor_test", slab::Flags::NO_MERGE)?;
+        Pool::new(cache, 1)
+    }
+
+    fn object(pool: &Arc<Pool<u64>>, value: u64) -> Result<Ref<u64>> {
+        Ok(pool.alloc(value).ok_or(ENOMEM)?.share())
+    }
+
+    /// A queue of the numbers from 0 up to `count`.
+    fn queue(pool: &Arc<Pool<u64>>, count: u64) -> Result<Queue<u64>> {
+        let mut queue = Queue::new();
+        for value in 0..count {
+            queue.push_back(object(pool, value)?).map_err(|_| EBUSY)?;
+        }
+        Ok(queue)
+    }
+
+    #[test]
+    fn the_last_reference_gives_the_object_back() -> Result {
+        let pool = pool()?;
+        let mut unique = pool.alloc(7).ok_or(ENOMEM)?;
+        assert_eq!(pool.allocated(), 1);
+        *unique += 1;
+        let one = unique.share();
+        let other = one.clone();
+        assert_eq!((*one, *other), (8, 8));
+        assert!(one.ptr_eq(&other));
+        assert!(!one.is_unique());
+        // The reserve is full: memory goes back, with the last reference.
+        assert!(!one.put());
+        assert_eq!(pool.allocated(), 1);
+        assert!(other.is_unique());
+        assert!(other.put());
+        assert_eq!(pool.allocated(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn a_reference_is_unique_if_there_is_no_other() -> Result {
+        let pool = pool()?;
+        let one = object(&pool, 7)?;
+        let other = one.clone();
+        let Err(one) = one.try_into_unique() else {
+            return Err(EINVAL);
+        };
+        drop(other);
+        assert!(one.try_into_unique().is_ok());
+        Ok(())
+    }
+
+    #[test]
+    fn objects_leave_a_queue_as_they_came() -> Result {
+        let pool = pool()?;
+        let mut queue = queue(&pool, 3)?;
+        assert_eq!(queue.len(), 3);
+        assert!(queue.iter().map(|object| **object).eq(0..3));
+        assert!(queue.iter_back().copied().eq((0..3).rev()));
+        assert!(queue.front().is_some_and(|object| **object == 0));
+        for value in 0..3 {
+            assert!(queue.pop_front().is_some_and(|object| *object == value));
+            assert!(queue.iter_back().copied().eq((value + 1..3).rev()));
+        }
+        assert!(queue.pop_front().is_none());
+        assert_eq!((queue.len(), pool.allocated()), (0, 0));
+        // And it can be used again.
+        assert!(queue.push_back(object(&pool, 9)?).is_ok());
+        assert!(queue.iter_back().copied().eq([9]));
+        Ok(())
+    }
+
+    #[test]
+    fn an_object_is_in_one_queue_at_most() -> Result {
+        let pool = pool()?;
+        let (mut queue, mut other) = (queue(&pool, 2)?, Queue::new());
+        let object = queue.front().ok_or(ENOENT)?.clone();
+        assert!(queue.push_back(object.clone()).is_err());
+        assert!(other.push_back(object.clone()).is_err());
+        assert_eq!((queue.len(), other.len()), (2, 0));
+        drop(queue.pop_front());
+        assert!(other.push_back(object).is_ok());
+        assert_eq!((queue.len(), other.len()), (1, 1));
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_behind_an_object_is_known_to_its_queue() -> Result {
+        let pool = pool()?;
+        let (mut queue, other) = (queue(&pool, 2)?, Queue::new());
+        let first = queue.front().ok_or(ENOENT)?.clone();
+        let second = queue.next_of(&first)?.ok_or(ENOENT)?.clone();
+        assert_eq!((*first, *second), (0, 1));
+        assert!(queue.next_of(&second)?.is_none());
+        assert!(other.next_of(&first).is_err_and(|error| error == ENOENT));
+        drop(queue.pop_front());
+        assert!(queue.next_of(&first).is_err_and(|error| error == ENOENT));
+        assert!(queue.next_of(&second)?.is_none());
+        Ok(())
+    }
+
+    /// 10,000 objects, of which one is held: no recursion, and that one stays.
+    #[test]
+    fn a_queue_that_goes_puts_its_objects() -> Result {
+        let pool = pool()?;
+        let queue = queue(&pool, 10_000)?;
+        let first = queue.front().ok_or(ENOENT)?.clone();
+        assert_eq!(pool.allocated(), 10_000);
+        drop(queue);
+        assert_eq!((pool.allocated(), *first), (1, 0));
+        assert!(first.is_unique());
+        Ok(())
+    }
+
+    #[test]
+    fn the_reserve_is_never_empty_by_intent() -> Result {
+        let pool = pool()?;
+        assert_eq!(pool.resize(0), Err(EINVAL));
+        assert_eq!(pool.resize(u32::MAX), Err(EINVAL));
+        assert_eq!(pool.resize(8), Ok(()));
+        assert_eq!(pool.resize(1), Ok(()));
+        Ok(())
+    }
+}

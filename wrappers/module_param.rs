@@ -209,3 +209,37 @@ macro_rules! parameter {
         };
     };
 }
+
+#[kunit_tests(taskmonitor_module_param)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_those_of_kstrtouint() {
+        assert_eq!(parse_uint(c"0"), Ok(0));
+        assert_eq!(parse_uint(c"100\n"), Ok(100));
+        assert_eq!(parse_uint(c"4294967295"), Ok(u32::MAX));
+        assert_eq!(parse_uint(c"0x10"), Ok(16));
+        assert_eq!(parse_uint(c"010"), Ok(8));
+    }
+
+    #[test]
+    fn any_other_value_is_invalid() {
+        for value in [
+            c"",
+            c"\n",
+            c" 1",
+            c"1 ",
+            c"1\n\n",
+            c"-1",
+            c"1.5",
+            c"0x",
+            c"one",
+            // These are ERANGE there.
+            c"4294967296",
+            c"18446744073709551617",
+        ] {
+            assert_eq!(parse_uint(value), Err(EINVAL));
+        }
+    }
+}

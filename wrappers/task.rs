@@ -89,7 +89,7 @@ const COMM_LEN: usize = bindings::TASK_COMM_LEN as usize;
 
 /// The name of a task (`comm`): up to 15 bytes, of any value but NUL.
 #[derive(Clone, Copy)]
-pub(crate) struct Comm([u8; COMM_LEN]);
+pub(crate) struct Comm(pub(crate) [u8; COMM_LEN]);
 
 impl Comm {
     /// The bytes of the name.
@@ -525,5 +525,62 @@ impl Drop for IrqSaved {
             #[cfg(CONFIG_PREEMPT_RT)]
             bindings::spin_unlock(self.lock);
         }
+    }
+}
+
+#[kernel::macros::kunit_tests(taskmonitor_task)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_ends_before_its_nul() {
+        assert_eq!(Comm([0; 16]).bytes(), b"");
+        assert_eq!(Comm(*b"sh\0rest of bash\0").bytes(), b"sh");
+        assert_eq!(Comm(*b"exactly15 bytes\0").bytes(), b"exactly15 bytes");
+        // In the midst of being changed, it may lack its end.
+        assert_eq!(Comm(*b"16 bytes, no end").bytes(), b"16 bytes, no end");
+    }
+
+    #[test]
+    fn usage_adds_up_field_by_field() {
+        let mut sum = Usage {
+            utime: 1,
+            stime: 20,
+            runtime: 300,
+            min_flt: 4000,
+            maj_flt: u64::MAX,
+        };
+        sum.add(&Usage {
+            utime: 5,
+            stime: 60,
+            runtime: 700,
+            min_flt: 8000,
+            maj_flt: 10,
+        });
+        assert_eq!((sum.utime, sum.stime, sum.runtime), (6, 80, 1000));
+        // As counters of the kernel do, it wraps.
+        assert_eq!((sum.min_flt, sum.maj_flt), (12000, 9));
+    }
+
+    #[test]
+    fn a_kernel_thread_is_a_process_without_memory() {
+        let read = Pid::find(crate::testing::KTHREADD)
+            .and_then(|pid| Process::of(&pid))
+            .map(|process| (process.read(), process.comm()));
+        assert!(read.is_some_and(|(reading, comm)| {
+            (reading.rss, reading.mm_users, reading.threads) == (0, 0, 1)
+                && !reading.ended
+                && comm.bytes() == b"kthreadd"
+        }));
+    }
+
+    #[test]
+    fn init_has_memory() {
+        let read = Pid::find(crate::testing::INIT)
+            .and_then(|pid| Process::of(&pid))
+            .map(|process| process.read());
+        assert!(read.is_some_and(|reading| {
+            reading.rss > 0 && reading.mm_users > 0 && reading.threads > 0 && !reading.ended
+        }));
     }
 }

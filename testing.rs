@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the unit tests share. They are built where `CONFIG_KUNIT` is `y`, and run behind the load.
+
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+use crate::{
+    monitor::Monitor,
+    params::Settings,
+    sample::{
+        Block,
+        Object, //
+    },
+    wrappers::{
+        mempool::Pool,
+        slab, //
+    },
+};
+
+/// A task that is always there, with one thread: `kthreadd`.
+pub(crate) const KTHREADD: i32 = 2;
+
+/// Another one: the first process.
+pub(crate) const INIT: i32 = 1;
+
+/// A PID that no task has.
+pub(crate) const NOBODY: i32 = i32::MAX;
+
+/// Numbers without a pattern, but the same in each run: xorshift64.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// Any number.
+    pub(crate) fn any(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// A number below `end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.any() % end
+    }
+
+    /// A number of any size: short ones are as likely as long ones.
+    pub(crate) fn any_size(&mut self) -> u64 {
+        let shift = self.below(64);
+        self.any() >> shift
+    }
+}
+
+/// A pool of blocks that has nothing to do with the module's own.
+pub(crate) fn pool() -> Result<Arc<Pool<Block>>> {
+    let cache = slab::Cache::<Object>::new(c"task_sample_test", slab::Flags::NO_MERGE)?;
+    Pool::new(cache, 1)
+}
+
+/// Instants so far apart that none passes during a test; up to three tasks.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        period_us: 3_600_000_000,
+        max_samples: 100,
+        max_tasks: 3,
+        max_mib: 1,
+        reserve: 1,
+        sampling: true,
+    }
+}
+
+/// A monitor that nobody samples but the test.
+pub(crate) fn monitor() -> Result<Arc<Monitor>> {
+    let settings = settings();
+    Arc::pin_init(Monitor::new(pool()?, 1024, &settings), GFP_KERNEL)
+}
