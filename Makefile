@@ -20,7 +20,7 @@ endif
 # What goes to Kbuild as it is, with everything that was given to make (V=1, CLIPPY=1, W=1, ...).
 KBUILD_TARGETS := modules modules_install rust-analyzer rustdoc nsdeps compile_commands.json
 
-.PHONY: all $(KBUILD_TARGETS) clean kdir demo test shell lint help
+.PHONY: all $(KBUILD_TARGETS) clean kdir demo test test-the-tests soak shell lint help
 all: modules
 
 $(KBUILD_TARGETS): kdir-found
@@ -43,6 +43,12 @@ demo shell lint:
 test:
 	@tests/run $(TESTS)
 
+test-the-tests:
+	@tests/test-the-tests $(MISTAKES)
+
+soak:
+	@tests/soak
+
 help:
 	@echo 'On this machine, for the kernel $(RELEASE):'
 	@echo '  make                 taskmonitor.ko; needs a KDIR with Rust metadata'
@@ -51,9 +57,13 @@ help:
 	@echo '                       as for every out-of-tree module'
 	@echo '  variables: KDIR=FOLDER RELEASE=RELEASE CLIPPY=1 V=1, and all others of Kbuild'
 	@echo
-	@echo 'With a stock Debian kernel in a virtual machine:'
+	@echo 'In a virtual machine, with a stock Debian kernel if KERNEL does not say otherwise:'
 	@echo '  make demo            shows the module at work'
 	@echo '  make shell           an interactive shell with the module loaded'
 	@echo '  make test            runs the tests; TESTS="load history" only these'
+	@echo '  make test KERNEL=debug   the same on a kernel with KASAN, lockdep, kmemleak, KUnit, and'
+	@echo '                       allocations that fail; KERNEL=kcsan: the concurrent ones under KCSAN'
+	@echo '  make test-the-tests  makes mistakes, and sees them caught; MISTAKES="double-put" only these'
+	@echo '  make soak            what takes long: 1000 loads and unloads, and KCSAN'
 	@echo '  make lint            rustfmt, clippy, modpost, shellcheck'
-	@echo '  variables: SUITE=SUITE RELEASE=RELEASE MIRROR=ADDRESS (see scripts/lib.sh)'
+	@echo '  variables: KERNEL=KERNEL SUITE=SUITE RELEASE=RELEASE MIRROR=ADDRESS (see scripts/lib.sh)'

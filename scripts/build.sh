@@ -34,7 +34,7 @@ build_module() {
 	mkdir -p "$folder" &&
 		find "$folder" -maxdepth 1 -type l -delete &&
 		ln -s "$TOP"/Kbuild "$TOP"/wrappers "$TOP"/*.rs "$folder/" &&
-		toolchain_run make -s -C "$KDIR" M="$folder" "$@"
+		toolchain_run make -s -C "$KDIR" "${KMAKE[@]}" M="$folder" "$@"
 }
 
 build_helper() {

@@ -6,7 +6,11 @@
 # linux-source of the same version, by the compilers of the same suite, and compared with what the
 # stock kernel exports.
 #
+# KERNEL=debug and KERNEL=kcsan mean a kernel that finds mistakes instead (scripts/sanitizers.sh).
+#
 # To be sourced behind lib.sh and toolchain.sh.
+
+source "$TOP/scripts/sanitizers.sh"
 
 # What is unpacked of linux-source: what modules_prepare builds and includes, and what one reads.
 SOURCE_PARTS=(
@@ -17,13 +21,24 @@ SOURCE_PARTS=(
 	tools/objtool tools/scripts
 )
 
-# kernel_open: makes ready the kernel RELEASE of SUITE. Sets RELEASE, TOOLCHAIN (see toolchain.sh),
-# KDIR and VMLINUZ.
+# kernel_open: makes ready the kernel RELEASE of SUITE, or what KERNEL makes of its source. Sets
+# RELEASE, TOOLCHAIN (see toolchain.sh), KDIR, VMLINUZ, and KMAKE, the variables that make must be
+# given for this kernel.
 kernel_open() {
+	KMAKE=()
+	case ${KERNEL:=stock} in
+	stock | debug | kcsan) ;;
+	*) die "there is no kernel \"$KERNEL\": KERNEL can be stock, debug or kcsan" ;;
+	esac
 	archive_open
 	find_release
-	toolchain_open "$(compiler_package)"
-	kernel_cached
+	if [[ $KERNEL == stock ]]; then
+		toolchain_open "$(compiler_package)"
+		kernel_cached
+	else
+		toolchain_open "$(compiler_package)" clang lld llvm
+		sanitizer_cached
+	fi
 }
 
 # kernel_open_running: the same for the kernel that runs here. Headers that carry Rust metadata
@@ -88,42 +103,42 @@ kernel_cached() {
 		sha256sum <"$TOP/scripts/kernel.sh"
 	)
 	key=$(sha256sum <<<"$made_of")
-	KERNEL=$CACHE/kernel/$RELEASE-${key::12}
-	KDIR=$KERNEL/build VMLINUZ=$KERNEL/vmlinuz
+	ENTRY=$CACHE/kernel/$RELEASE-${key::12}
+	KDIR=$ENTRY/build VMLINUZ=$ENTRY/vmlinuz
 	lock "kernel-$RELEASE"
-	[[ -e $KERNEL/complete ]] || kernel_make "$made_of"
+	[[ -e $ENTRY/complete ]] || kernel_make "$made_of"
 	unlock
 }
 
 kernel_make() {
 	local changes
-	discard "$KERNEL"
-	trap 'discard "$KERNEL"' EXIT
-	mkdir -p "$KERNEL"/{source,build}
+	discard "$ENTRY"
+	trap 'discard "$ENTRY"' EXIT
+	mkdir -p "$ENTRY"/{source,build}
 	stage "kernel $RELEASE: headers, image and source $VERSION" kernel_fetch ||
 		die "could not fetch linux-headers-$RELEASE, $IMAGE_PACKAGE and $SOURCE_PACKAGE in version $VERSION (see above): is the network there? if the archive has moved on to another version, set RELEASE, or none"
 	grep -qx CONFIG_RUST=y "$KDIR/.config" ||
 		die "the kernel $RELEASE has no CONFIG_RUST=y: Rust modules need one that has (Debian's from 6.16 on; Debian 13's are in trixie-backports)"
 	! grep -qx CONFIG_MODVERSIONS=y "$KDIR/.config" ||
 		die "the kernel $RELEASE has CONFIG_MODVERSIONS=y, for which nothing is built here: set RELEASE to another"
-	stage "kernel $RELEASE: unpacking the source" kernel_unpack ||
+	stage "kernel $RELEASE: unpacking the source" kernel_unpack "${SOURCE_PARTS[@]}" ||
 		die "could not unpack $SOURCE_PACKAGE (see above): is there 1 GB of space in $CACHE?"
 	check_tool rustc RUSTC rust_version
 	check_tool bindgen BINDGEN bindgen_version
 	stage "kernel $RELEASE: configuration" kernel_make_target olddefconfig ||
 		die "could not configure $SOURCE_PACKAGE $VERSION (see above)"
-	changes=$(diff "$KERNEL/packages/config" "$KDIR/.config") ||
+	changes=$(diff "$ENTRY/packages/config" "$KDIR/.config") ||
 		die "olddefconfig changes the configuration of $RELEASE, so the tools here differ from those that built it, first in: $(sed -n '/^[<>]/{p;q}' <<<"$changes"); set RELEASE to a kernel built with these"
 	stage "kernel $RELEASE: Rust metadata" kernel_make_target modules_prepare ||
 		die "could not build the Rust metadata of $RELEASE (see above)"
 	kernel_prove
-	rm -r "$KERNEL/packages"
-	complete "$KERNEL" <<<"$1"
+	rm -r "$ENTRY/packages"
+	complete "$ENTRY" <<<"$1"
 	trap - EXIT
 }
 
 kernel_fetch() {
-	local root=$KERNEL/packages headers
+	local root=$ENTRY/packages headers
 	fetch "$root" "linux-headers-$RELEASE=$VERSION" "$SOURCE_PACKAGE=$VERSION" \
 		"$IMAGE_PACKAGE=$(archive_version "$IMAGE_PACKAGE")" || return
 	headers=$root/usr/src/linux-headers-$RELEASE
@@ -135,12 +150,13 @@ kernel_fetch() {
 	[[ -s $VMLINUZ ]]
 }
 
+# kernel_unpack PART...
 kernel_unpack() {
 	local top=$SOURCE_PACKAGE part parts=()
-	for part in "${SOURCE_PARTS[@]}"; do
+	for part; do
 		parts+=("$top/$part")
 	done
-	tar -xf "$KERNEL/packages/usr/src/$SOURCE_PACKAGE.tar.xz" -C "$KERNEL/source" --strip-components=1 \
+	tar -xf "$ENTRY/packages/usr/src/$SOURCE_PACKAGE.tar.xz" -C "$ENTRY/source" --strip-components=1 \
 		--anchored --no-wildcards "${parts[@]}" \
 		--wildcards "$top/*Kconfig*" "$top/*Makefile*" "$top/*Kbuild*"
 }
@@ -169,7 +185,7 @@ check_tool() {
 }
 
 kernel_make_target() {
-	toolchain_run make -s -j"$(nproc)" -C "$KERNEL/source" O="$KDIR" "$1"
+	toolchain_run make -s -j"$(nproc)" -C "$ENTRY/source" O="$KDIR" "$1"
 }
 
 # The fit: the same configuration, the same release, and every Rust symbol that the stock kernel
@@ -178,14 +194,14 @@ kernel_prove() {
 	local lacking exported
 	[[ $(<"$KDIR/include/config/kernel.release") == "$RELEASE" ]] ||
 		die "$SOURCE_PACKAGE $VERSION calls itself $(<"$KDIR/include/config/kernel.release"), not $RELEASE: set RELEASE to another"
-	awk '$2 ~ /^(_R|rust_helper_)/ { print $2 }' "$KDIR/Module.symvers" | sort -u >"$KERNEL/packages/exported"
+	awk '$2 ~ /^(_R|rust_helper_)/ { print $2 }' "$KDIR/Module.symvers" | sort -u >"$ENTRY/packages/exported"
 	toolchain_run sh -c 'find "$1" -name "*.o" -exec nm --defined-only {} +' sh "$KDIR/rust" 2>/dev/null |
-		awk 'NF == 3 { print $3 }' | sort -u >"$KERNEL/packages/defined"
-	exported=$(wc -l <"$KERNEL/packages/exported")
-	lacking=$(comm -23 "$KERNEL/packages/exported" "$KERNEL/packages/defined" | wc -l)
+		awk 'NF == 3 { print $3 }' | sort -u >"$ENTRY/packages/defined"
+	exported=$(wc -l <"$ENTRY/packages/exported")
+	lacking=$(comm -23 "$ENTRY/packages/exported" "$ENTRY/packages/defined" | wc -l)
 	((exported > 0)) || die "the kernel $RELEASE exports no Rust symbol: set RELEASE to another"
 	((lacking == 0)) ||
-		die "$lacking of the $exported Rust symbols that $RELEASE exports were not built here, so modules would not load; the first is $(comm -23 "$KERNEL/packages/exported" "$KERNEL/packages/defined" | head -n 1)"
+		die "$lacking of the $exported Rust symbols that $RELEASE exports were not built here, so modules would not load; the first is $(comm -23 "$ENTRY/packages/exported" "$ENTRY/packages/defined" | head -n 1)"
 	say "kernel $RELEASE: olddefconfig changed nothing, and all $exported Rust symbols that it exports were built here"
 	# External modules need the metadata, not the objects.
 	find "$KDIR/rust" -name '*.o' -delete

@@ -7,6 +7,7 @@
 # Variables that a user may set (in the environment, or behind make's target):
 #   SUITE              the Debian suite whose kernel is meant         (trixie, with its backports)
 #   RELEASE            a kernel release, or "newest"                   (what linux-image-amd64 names)
+#   KERNEL             stock, or one that finds mistakes: debug, kcsan  (stock)
 #   MIRROR             the Debian mirror                               (the one apt is configured for)
 #   CHECK_VALID_UNTIL  "no" accepts a mirror whose Release file has run out
 #   TASKMONITOR_CACHE  where toolchains and kernels are kept           ($XDG_CACHE_HOME/taskmonitor)

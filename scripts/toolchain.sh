@@ -40,7 +40,7 @@ toolchain_open() {
 toolchain_versions() {
 	# shellcheck disable=SC2016
 	dpkg-query ${1:+--root="$1"} -W -f '${Package}=${Version}\n' \
-		"${TOOLCHAIN_PACKAGES[@]}" | grep -E '^(bindgen|gcc-|pahole|rust)'
+		"${TOOLCHAIN_PACKAGES[@]}" | grep -E '^(bindgen|clang|gcc-|lld|llvm|pahole|rust)'
 }
 
 toolchain_install_here() {

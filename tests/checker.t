@@ -42,6 +42,13 @@ case_no_allowance_lets_a_mistake_pass() {
 	same "BUG" "$(logged 6 'BUG: x')" "BUG: x"
 }
 
+case_noise_passes_where_it_is_expected() {
+	same "before" "$(logged 4 'Call Trace:')" "Call Trace:"
+	log_noisy
+	same "noise" "$(logged 4 'Call Trace:')" ""
+	same "a mistake" "$(logged 4 'WARNING: x')" "WARNING: x"
+}
+
 case_own_lines_pass_but_errors() {
 	same "information" "$(logged 6 'taskmonitor: x')" ""
 	same "error" "$(logged 3 'taskmonitor: x')" "taskmonitor: x"

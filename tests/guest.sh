@@ -34,6 +34,8 @@ log_allowed() {
 ^taskmonitor: `[^']*' invalid for parameter `[a-z_]*'$
 ^(taskmonitor|target): can only take 128 arguments$
 ^taskmonitor: `[^']*' too large for parameter `target'$
+# a kernel with KUnit, when it is not to run the unit tests
+^kunit: (kunit: )?disabled$
 # a test asks for memory back
 ^sh \([0-9]+\): drop_caches: [0-9]$
 # an emulated processor is slow, and the kernel notices
@@ -43,21 +45,32 @@ log_allowed() {
 END
 }
 
-POISON='WARNING|BUG|Oops|INFO:|K[AC]SAN|KMSAN|KFENCE|UBSAN|ODEBUG|unreferenced object|refcount_t'
-POISON="$POISON|Call Trace|Tainted|cut here|panic|general protection|Unable to handle|segfault|traps:"
-POISON="$POISON|lockdep|deadlock|inconsistent lock|sleeping function|scheduling while atomic"
-POISON="$POISON|list_(add|del)|[Ss]lab (corruption|cache|error)|[Oo]bjects remaining|(soft|hard) (lockup|LOCKUP)"
+MISTAKE='WARNING|BUG|Oops|INFO:|K[AC]SAN|KMSAN|KFENCE|UBSAN|ODEBUG|unreferenced object|refcount_t'
+MISTAKE="$MISTAKE|memory leaks|cut here|panic|general protection|Unable to handle|segfault|traps:"
+MISTAKE="$MISTAKE|lockdep|deadlock|inconsistent lock|sleeping function|scheduling while atomic|list_(add|del)"
+MISTAKE="$MISTAKE|[Ss]lab (corruption|cache|error)|[Oo]bjects remaining|(soft|hard) (lockup|LOCKUP)"
+# Such a line never stands alone.
+POISON="$MISTAKE|Call Trace|Tainted"
 
 # log_allow REGEX: this case provokes such a line (and says why).
 log_allow() {
 	printf '%s\n' "$1" >>"$T/allowed"
 }
 
+# log_noisy: this case makes the kernel say a lot, with stack traces and lists of memory. Only what
+# tells of a mistake counts.
+log_noisy() {
+	log_allow '.*'
+	: >"$T/noisy"
+}
+
 # Prints the new lines that must not be there; fails if there is one.
 log_check() {
 	dmesg -r -c >"$T/log"
 	log_allowed >"$T/patterns"
-	awk -v poison="$POISON" -v patterns="$T/patterns" '
+	poison=$POISON
+	[ ! -e "$T/noisy" ] || poison=$MISTAKE
+	awk -v poison="$poison" -v patterns="$T/patterns" '
 		BEGIN {
 			while ((getline line <patterns) > 0)
 				allowed[++n] = line
@@ -78,6 +91,32 @@ log_check() {
 			bad = 1
 		}
 		END { exit bad }' "$T/log"
+}
+
+# --- kmemleak ---------------------------------------------------------------------------------------
+#
+# On a kernel that has it, each case is followed by a scan, whose reports go to the log. It reports what
+# was allocated 5 s ago or more: so a leak may show some cases later, and behind the last one is
+# another scan, which counts as a case.
+
+leaks_begin() {
+	SCANS=''
+	[ -e /sys/kernel/debug/kmemleak ] || return 0
+	# Open from now on: lockdown refuses to open it.
+	exec 8>/sys/kernel/debug/kmemleak
+	echo scan=off >&8
+	SCANS=yes
+}
+
+# kmemleak turns itself off when it is out of memory.
+leaks_scan() {
+	[ ! "$SCANS" ] || echo scan >&8 || echo "kmemleak is off"
+}
+
+case_nothing_is_leaked() {
+	# Two scans, the first of which must find the objects old enough.
+	sleep 6
+	leaks_scan
 }
 
 # --- the runner ------------------------------------------------------------------------------------
@@ -105,6 +144,8 @@ unloaded() {
 run_cases() {
 	# shellcheck disable=SC2046 # a word a case
 	[ $# -gt 0 ] || set -- $(sed -n 's/^case_\([a-z0-9_]*\)().*/\1/p' "$0")
+	leaks_begin
+	[ ! "$SCANS" ] || set -- "$@" nothing_is_leaked
 	echo "1..$#"
 	number=0
 	for name; do
@@ -112,7 +153,9 @@ run_cases() {
 		dmesg -c >/dev/null
 		: >"$T/allowed"
 		: >"$T/pids"
+		rm -f "$T/noisy"
 		: >"$T/trace"
+		: >"$T/notes"
 		(
 			set -eu
 			exec 2>"$T/trace"
@@ -120,10 +163,14 @@ run_cases() {
 			"case_$name"
 		) </dev/null >"$T/output"
 		status=$?
-		cleanup >"$T/left" 2>&1
+		{
+			cleanup
+			leaks_scan
+		} >"$T/left" 2>&1
 		log_check >"$T/foreign"
 		if [ "$status" = 0 ] && [ ! -s "$T/left" ] && [ ! -s "$T/foreign" ]; then
 			echo "ok $number $(echo "$name" | tr _ ' ')"
+			sed 's/^/# /' "$T/notes"
 			continue
 		fi
 		echo "not ok $number $(echo "$name" | tr _ ' ')"
@@ -139,6 +186,11 @@ run_cases() {
 fail() {
 	echo "$*"
 	exit 1
+}
+
+# note TEXT: a figure that is worth showing, if the case passes.
+note() {
+	echo "$*" >>"$T/notes"
 }
 
 # same WHAT GOT WANTED

@@ -21,6 +21,18 @@
  *   reread FILE                prints the file, "--", and after a seek back to 0 the file again
  *   hold FILE BYTES            prints BYTES of FILE, says "held" on stderr, and goes on to the end
  *                              after a SIGTERM
+ *   faults load FILE [PARAMETERS]   (a kernel with FAULT_INJECTION) insmod, with its first allocation
+ *                              failing, then with its second, and so on until there is none left to
+ *                              fail; what was loaded is unloaded
+ *   faults unload FILE [PARAMETERS]   the same with rmmod, of a module that was loaded without faults
+ *   faults write FILE DATA UNDO [CHECK]   the same with open() and a write(), behind which comes, when
+ *                              it succeeded, a write() of UNDO without faults; when it failed, CHECK
+ *                              contains what it did before
+ *   faults read FILE           the same with open() and read() to the end, where a read() that fails
+ *                              is repeated; each time all is read that is there
+ *                              Each prints "faults N" and how often which result came, as "N RESULT"
+ *   fault N FILE DATA          open() and a write() with their allocation N failing; prints "ok" or the
+ *                              name of the error, and " injected" if there was an allocation N
  *
  * The following run a child, print "pid PID" of it, and when it has ended "rusage USER SYSTEM" in
  * microseconds. The child prints "ready" when it is in the state described, and stays there until
@@ -87,13 +99,18 @@ static int answer(long result)
 	return result < 0;
 }
 
+static long load_module(int fd, const char *parameters)
+{
+	return syscall(SYS_finit_module, fd, parameters, 0);
+}
+
 static int insmod(const char *file, const char *parameters)
 {
 	int fd = open(file, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		fail(file);
-	return answer(syscall(SYS_finit_module, fd, parameters, 0));
+	return answer(load_module(fd, parameters));
 }
 
 static size_t unescape(char *text)
@@ -122,14 +139,25 @@ static void print_result(long result)
 
 static char *contents(const char *file, size_t *length)
 {
-	FILE *f = fopen(file, "re");
-	size_t size = 64 << 20;
-	char *data = malloc(size);
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	size_t size = 0;
+	char *data = NULL;
+	ssize_t n;
 
-	if (!f || !data)
+	if (fd < 0)
 		fail(file);
-	*length = fread(data, 1, size, f);
-	fclose(f);
+	*length = 0;
+	do {
+		if (size - *length < 4096)
+			data = realloc(data, size = 2 * size + 65536);
+		if (!data)
+			fail(file);
+		n = read(fd, data + *length, size - *length);
+		if (n < 0)
+			fail(file);
+		*length += n;
+	} while (n);
+	close(fd);
 	return data;
 }
 
@@ -185,6 +213,255 @@ static int reread(const char *file)
 		fail("lseek");
 	copy(fd, -1);
 	return 0;
+}
+
+/* --- allocations that fail: /proc/thread-self/fail-nth ------------------------------------------ */
+
+static int fail_nth = -1;
+
+/* Lets the allocation N from here on fail (of this thread, in the kernel). */
+static void arm(long n)
+{
+	char text[32];
+	int length = snprintf(text, sizeof(text), "%ld", n);
+
+	if (pwrite(fail_nth, text, length, 0) != length)
+		fail("fail-nth");
+}
+
+/* Ends that. Tells whether there was such an allocation; errno stays. */
+static int disarm(void)
+{
+	int error = errno;
+	char text[32] = "";
+
+	if (pread(fail_nth, text, sizeof(text) - 1, 0) <= 0)
+		fail("fail-nth");
+	arm(0);
+	errno = error;
+	return atol(text) == 0;
+}
+
+#define RESULTS 16
+static struct {
+	const char *name;
+	long count;
+} results[RESULTS];
+
+static void count_result(long result)
+{
+	const char *name = result < 0 ? strerrorname_np(errno) : "ok";
+
+	for (int i = 0; i < RESULTS; i++) {
+		if (!results[i].name)
+			results[i].name = name;
+		if (!strcmp(results[i].name, name)) {
+			results[i].count++;
+			return;
+		}
+	}
+	fail("more kinds of results than anybody would believe");
+}
+
+static int loaded(void)
+{
+	return !access("/sys/module/taskmonitor", F_OK);
+}
+
+static long unload_module(void)
+{
+	return syscall(SYS_delete_module, "taskmonitor", O_NONBLOCK);
+}
+
+static void __attribute__((noreturn)) broken(long n, const char *what)
+{
+	printf("fault %ld: %s\n", n, what);
+	exit(1);
+}
+
+static int fault_load(long n, char **argv, int argc)
+{
+	const char *parameters = argc > 1 ? argv[1] : "";
+	int injected, fd = open(argv[0], O_RDONLY | O_CLOEXEC);
+	long result;
+
+	if (fd < 0)
+		fail(argv[0]);
+	arm(n);
+	result = load_module(fd, parameters);
+	injected = disarm();
+	count_result(result);
+	close(fd);
+	if (result < 0 && loaded())
+		broken(n, "failed, and the module is there");
+	if (result < 0 && (!access("/sys/kernel/taskmonitor", F_OK) ||
+			   !access("/sys/kernel/debug/taskmonitor", F_OK) ||
+			   !access("/sys/kernel/debug/taskmonitor_follow", F_OK) ||
+			   !access("/sys/kernel/debug/taskmonitor_tasks", F_OK)))
+		broken(n, "failed, and a file is there");
+	if (result == 0 && (access("/sys/kernel/taskmonitor", F_OK) ||
+			    access("/sys/kernel/debug/taskmonitor", F_OK) ||
+			    access("/sys/kernel/debug/taskmonitor_follow", F_OK) ||
+			    access("/sys/kernel/debug/taskmonitor_tasks", F_OK)))
+		broken(n, "succeeded, and a file is missing");
+	if (result == 0 && unload_module())
+		fail("rmmod");
+	return injected;
+}
+
+static int fault_unload(long n, char **argv, int argc)
+{
+	const char *parameters = argc > 1 ? argv[1] : "";
+	int injected, fd = open(argv[0], O_RDONLY | O_CLOEXEC);
+	long result;
+
+	if (fd < 0 || load_module(fd, parameters))
+		fail("insmod");
+	close(fd);
+	arm(n);
+	result = unload_module();
+	injected = disarm();
+	count_result(result);
+	if (result == 0 && loaded())
+		broken(n, "succeeded, and the module is there");
+	if (result < 0 && unload_module())
+		fail("rmmod");
+	return injected;
+}
+
+static int fault_write(long n, char **argv, int argc)
+{
+	static char *before;
+	static size_t length_before;
+	char *data = strdup(argv[1]), *undo = strdup(argv[2]);
+	size_t length = unescape(data), undo_length = unescape(undo), length_now;
+	int fd, injected;
+	long result;
+
+	if (argc > 3 && !before)
+		before = contents(argv[3], &length_before);
+	arm(n);
+	result = fd = open(argv[0], O_WRONLY | O_CLOEXEC);
+	if (fd >= 0)
+		result = write(fd, data, length);
+	injected = disarm();
+	count_result(result);
+	if (result >= 0 && result != (long)length)
+		broken(n, "a part was written");
+	if (result < 0 && argc > 3) {
+		char *now = contents(argv[3], &length_now);
+
+		if (length_now != length_before || memcmp(before, now, length_now))
+			broken(n, "failed, and changed something");
+		free(now);
+	}
+	if (fd >= 0)
+		close(fd);
+	if (result >= 0) {
+		fd = open(argv[0], O_WRONLY | O_CLOEXEC);
+		if (fd < 0 || write(fd, undo, undo_length) != (long)undo_length)
+			fail(argv[2]);
+		close(fd);
+	}
+	free(data);
+	free(undo);
+	return injected;
+}
+
+static int fault_read(long n, char **argv, int argc)
+{
+	static char *whole, *got;
+	static size_t length;
+	size_t filled = 0;
+	int fd, injected;
+	long result, error = 0;
+
+	(void)argc;
+	if (!whole) {
+		whole = contents(argv[0], &length);
+		got = malloc(length + 4096);
+	}
+	arm(n);
+	do {
+		result = fd = open(argv[0], O_RDONLY | O_CLOEXEC);
+		if (result < 0)
+			error = errno;
+	} while (result < 0 && errno == ENOMEM);
+	if (fd < 0)
+		fail(argv[0]);
+	for (;;) {
+		result = read(fd, got + filled, length + 4096 - filled);
+		if (result < 0)
+			error = errno;
+		if (result < 0 && error != ENOMEM)
+			break;
+		if (!result || filled == length + 4096)
+			break;
+		if (result > 0)
+			filled += result;
+	}
+	close(fd);
+	injected = disarm();
+	errno = error;
+	count_result(error ? -1 : 0);
+	if (filled != length || memcmp(whole, got, length))
+		broken(n, "something else was read");
+	return injected;
+}
+
+static void open_fail_nth(void)
+{
+	fail_nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	if (fail_nth < 0)
+		fail("/proc/thread-self/fail-nth");
+	/* The pages of this program are no allocations of the module. */
+	if (mlockall(MCL_CURRENT | MCL_FUTURE))
+		fail("mlockall");
+}
+
+static int fault(long n, const char *file, char *data)
+{
+	size_t length = unescape(data);
+	int fd, injected;
+	long result;
+
+	open_fail_nth();
+	arm(n);
+	result = fd = open(file, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0)
+		result = write(fd, data, length);
+	injected = disarm();
+	fputs(result < 0 ? strerrorname_np(errno) : "ok", stdout);
+	puts(injected ? " injected" : "");
+	return 0;
+}
+
+static int faults(const char *what, char **argv, int argc)
+{
+	const struct {
+		const char *name;
+		int least, most;
+		int (*attempt)(long n, char **argv, int argc);
+	} actions[] = {
+		{ "load", 1, 2, fault_load },
+		{ "unload", 1, 2, fault_unload },
+		{ "write", 3, 4, fault_write },
+		{ "read", 1, 1, fault_read },
+	};
+	long n = 0;
+
+	open_fail_nth();
+	for (size_t i = 0; i < sizeof(actions) / sizeof(*actions); i++) {
+		if (strcmp(what, actions[i].name) || argc < actions[i].least || argc > actions[i].most)
+			continue;
+		while (actions[i].attempt(++n, argv, argc))
+			;
+		printf("faults %ld\n", n - 1);
+		for (int j = 0; j < RESULTS && results[j].name; j++)
+			printf("%ld %s\n", results[j].count, results[j].name);
+		return 0;
+	}
+	usage();
 }
 
 /* All signals that steer a child are blocked from the start and waited for. */
@@ -628,6 +905,10 @@ int main(int argc, char **argv)
 		return reread(argv[2]);
 	if (argc == 4 && !strcmp(command, "hold"))
 		return hold(argv[2], number(argv[3]));
+	if (argc == 5 && !strcmp(command, "fault"))
+		return fault(number(argv[2]), argv[3], argv[4]);
+	if (argc >= 4 && !strcmp(command, "faults"))
+		return faults(argv[2], argv + 3, argc - 3);
 	if (argc == 3 && !strcmp(command, "zombie"))
 		return zombie(number(argv[2]));
 	if (argc == 3 && !strcmp(command, "reuse"))

@@ -199,6 +199,20 @@ case_a_reader_that_pauses_holds_nobody_up() {
 	between samples "$(wc -l <"$T/held")" 1 3600
 }
 
+# The block on which it stands to the end; and behind that, all that is left.
+case_a_reader_misses_nothing_that_is_left() {
+	spawn pause
+	load "target=$PID,1 period_us=1000"
+	later 1 300
+	echo stop >"$FILE"
+	samples | head -n 17 >"$T/first"
+	holding 1000
+	echo 100 >"$PARAMETERS/max_samples"
+	samples >"$T/left"
+	released
+	cat "$T/first" "$T/left" | cmp - "$T/held" || fail "other lines than those that were left"
+}
+
 case_a_task_is_removed_under_a_reader() {
 	spawn pause
 	a=$PID

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
-# vm: -m 256
 #
 # When memory is short: what is given back, in which order, and what is kept.
 
@@ -25,6 +24,12 @@ have() {
 # free_kib: memory that is not in use, as the kernel counts it.
 free_kib() {
 	awk '/^MemFree:/ { print $2 }' /proc/meminfo
+}
+
+# leave MIB: takes all memory that is free but that, for good.
+leave() {
+	dd if=/dev/zero of="$T/ballast" bs=1024 count=$(($(free_kib) - $1 * 1024)) 2>/dev/null
+	between "KiB that are left" "$(free_kib)" $(($1 * 600)) $(($1 * 1100))
 }
 
 case_all_but_the_newest_block_is_given_back() {
@@ -110,8 +115,7 @@ case_a_program_gets_memory_back() {
 	some 100
 	LIMIT=300
 	await have samples 1700000
-	before=$(free_kib)
-	between "free, KiB" "$before" 1000 100000
+	leave 60
 	spawn grow 120
 	adds_up_roughly
 	between "reclaimed" "$(total reclaimed)" 500000 100000000
@@ -120,6 +124,7 @@ case_a_program_gets_memory_back() {
 	done
 	later "$tid" 100
 	end_task
+	rm "$T/ballast"
 	# With memory to be had, the history grows again.
 	have_now=$(total samples)
 	await have samples $((have_now + 50000))
@@ -131,6 +136,21 @@ case_a_program_gets_memory_back() {
 adds_up_roughly() {
 	awk '$12 != $10 + $14 + $16' "$TASKS" >"$T/unsound"
 	[ ! -s "$T/unsound" ] || fail "taken is not samples + evicted + reclaimed: $(head -n 3 "$T/unsound")"
+}
+
+# However busy the lock is: a process of many threads is sampled all the time.
+case_reclaim_waits_for_its_turn() {
+	load "period_us=100 max_samples=1000000 max_mib=40"
+	some 50
+	LIMIT=300
+	spawn threads 1000 0
+	echo "$PID" >"$FILE"
+	for _ in 1 2 3 4; do
+		await have samples 200000
+		samples=$(total samples) reclaimed=$(total reclaimed)
+		echo 2 >/proc/sys/vm/drop_caches
+		between reclaimed $(($(total reclaimed) - reclaimed)) $((samples * 8 / 10)) 100000000
+	done
 }
 
 case_a_long_history_is_given_back_at_once() {

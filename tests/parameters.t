@@ -264,8 +264,10 @@ adds_up_at_rest() {
 	adds_up
 }
 
-# blocks: how many there are in the cache, those that are kept back included.
+# blocks: how many there are in the cache, those that are kept back included. Freed ones that the
+# allocator holds on to, or KASAN, are none.
 blocks() {
+	echo 1 >/sys/kernel/slab/task_sample/shrink
 	awk '/^task_sample / { print $2 }' /proc/slabinfo
 }
 

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=dash source-path=SCRIPTDIR
+# kernels: debug
+#
+# Each allocation fails once, in all that a user can do; and those of the sampling thread for long.
+
+. ./guest.sh
+
+INJECTION=/sys/kernel/debug
+
+# Every kind of allocation can be failed. What the kernel says of that is no matter.
+all_allocations() {
+	log_noisy
+	for kind in failslab fail_page_alloc fail_mempool_alloc fail_mempool_alloc_bulk; do
+		echo 0 >$INJECTION/$kind/verbose
+	done
+	for kind in failslab fail_page_alloc; do
+		echo N >$INJECTION/$kind/ignore-gfp-wait
+	done
+	echo N >$INJECTION/fail_page_alloc/ignore-gfp-highmem
+	echo 0 >$INJECTION/fail_page_alloc/min-order
+}
+
+# survives LEAST ACTION...: whichever allocation of it fails, at least LEAST, it succeeds or says
+# ENOMEM, with nothing half done (the helper looks).
+survives() {
+	least=$1
+	shift
+	all_allocations
+	./helper faults "$@" >"$T/faults" || fail "$*: $(cat "$T/faults")"
+	! grep -vE '^(faults [0-9]+|[0-9]+ (ok|ENOMEM))$' "$T/faults" || fail "$*: other errors"
+	between "$*: faults" "$(sed -n 's/^faults //p' "$T/faults")" "$least" 100000
+	note "$* survived: $(xargs <"$T/faults")"
+}
+
+case_load() {
+	spawn threads 2 0
+	survives 50 load taskmonitor.ko "target=1,$PID,1 period_us=1000"
+	load "target=1,$PID"
+}
+
+case_unload() {
+	survives 0 unload taskmonitor.ko "target=1 period_us=1000"
+}
+
+# Three tasks, of which one has exited, with some samples; stopped, so that nothing changes by itself.
+some_samples() {
+	spawn pause
+	A=$PID
+	spawn pause
+	load "target=1,$A,$PID period_us=1000"
+	later 1 "${1:-40}"
+	end_task
+	await ended "$PID"
+	echo stop >"$FILE"
+	spawn pause
+}
+
+case_add() {
+	some_samples
+	survives 4 write "$FILE" "$PID\n" "-$PID\n" "$TASKS"
+	survives 4 write "$SYSFS" "$PID\n" "-$PID\n" "$TASKS"
+	adds_up
+}
+
+case_add_while_sampling() {
+	some_samples
+	echo start >"$FILE"
+	survives 4 write "$FILE" "$PID\n" "-$PID\n"
+	later 1
+	echo stop >"$FILE"
+	adds_up
+}
+
+# fault N FILE DATA: sets RESULT, and INJECTED if there was an allocation N.
+fault() {
+	INJECTED=
+	RESULT=$(./helper fault "$@")
+	case $RESULT in
+	*" injected") INJECTED=yes ;;
+	esac
+	RESULT=${RESULT% injected}
+}
+
+# The task that exited longest ago goes if the add succeeds, and stays if it fails.
+case_add_when_an_exited_task_must_go() {
+	spawn zombie 0
+	zombie=$PID
+	spawn pause
+	all_allocations
+	n=0 failed=0
+	INJECTED=yes
+	while [ "$INJECTED" ]; do
+		n=$((n + 1))
+		load "target=1,$zombie max_tasks=2 sampling=N"
+		cat "$TASKS" >"$T/before"
+		fault $n "$FILE" "$PID\n"
+		if [ "$RESULT" = ok ]; then
+			same tasks "$(cut -d ' ' -f 2 "$TASKS" | xargs)" "1 $PID"
+		else
+			same "fault $n" "$RESULT" ENOMEM
+			cmp "$TASKS" "$T/before" || fail "the add that failed (fault $n) changed: $(cat "$TASKS")"
+			failed=$((failed + 1))
+		fi
+		unload
+	done
+	between "adds that failed" $failed 5 1000
+	note "an add at max_tasks survived: faults $((n - 1)) $failed ENOMEM"
+}
+
+case_remove() {
+	some_samples
+	echo "$PID" >"$FILE"
+	survives 0 write "$FILE" "-$PID\n" "$PID\n"
+	survives 0 write "$SYSFS" "-$PID\n" "$PID\n"
+	adds_up
+}
+
+case_the_other_commands() {
+	some_samples
+	for file in "$FILE" "$SYSFS"; do
+		survives 0 write "$file" "print $A\n" 'print all\n' "$TASKS"
+		survives 0 write "$file" 'start\n' 'stop\n'
+		survives 0 write "$file" 'clear\n' 'clear\n'
+	done
+	adds_up
+}
+
+case_each_parameter() {
+	some_samples
+	while read -r name value undo; do
+		echo "$undo" >"$PARAMETERS/$name"
+		survives 0 write "$PARAMETERS/$name" "$value" "$undo" "$PARAMETERS/$name"
+	done <<-END
+		period_us 5000 1000
+		max_samples 10 3600
+		max_mib 1 2
+		reserve 300 64
+		reserve 1 64
+		sampling Y N
+	END
+	adds_up
+}
+
+reads() {
+	for file in "$FILE" "$FOLLOW" "$TASKS" "$SYSFS"; do
+		survives "$1" read "$file"
+	done
+}
+
+case_read_empty_histories() {
+	load
+	reads 1
+	spawn pause
+	echo stop >"$FILE"
+	echo "$PID" >"$FILE"
+	echo clear >"$FILE"
+	reads 1
+}
+
+case_read_long_histories() {
+	some_samples 1000
+	reads 1
+	adds_up
+}
+
+# failing on|off: all allocations of the sampling thread.
+failing() {
+	all_allocations
+	thread=$(grep -lx taskmonitor /proc/[0-9]*/comm)
+	echo 1 >"${thread%/comm}/make-it-fail"
+	echo Y >$INJECTION/failslab/task-filter
+	echo -1 >$INJECTION/failslab/times
+	case $1 in
+	on) echo 100 >$INJECTION/failslab/probability ;;
+	off) echo 0 >$INJECTION/failslab/probability ;;
+	esac
+}
+
+# instants PID: at which it was sampled, counted from those of the task that came last.
+instants() {
+	samples "$1" | key seq
+}
+
+# The two tasks come at the same instant: one that was missed for want of memory would be missing in
+# one of them. (One that the thread came too late for is missing in both.)
+case_the_reserve_and_then_the_oldest_block() {
+	spawn pause
+	A=$PID
+	spawn pause
+	load "target=$A,$PID period_us=1000 sampling=N reserve=8"
+	failing on
+	echo start >"$FILE"
+	# 10 blocks of 17 samples: as long as there is a reserve, nothing is evicted.
+	await reached "$A" 60
+	echo stop >"$FILE"
+	if [ "$(newest "$A" seq)" -lt 68 ]; then
+		same evicted "$(status "$A" evicted) $(status "$PID" evicted)" "0 0"
+	fi
+	instants "$A" >"$T/a"
+	instants "$PID" | cmp - "$T/a" || fail "a sample of the one instant, and none of the other"
+	# Behind that, the oldest makes room.
+	echo start >"$FILE"
+	await reached "$A" 1000
+	echo stop >"$FILE"
+	failing off
+	for pid in "$A" "$PID"; do
+		between "evicted of $pid" "$(status "$pid" evicted)" 100 1000000
+		between "samples of $pid" "$(status "$pid" samples)" 1 $((9 * 17))
+	done
+	between samples $(($(status "$A" samples) + $(status "$PID" samples))) $((8 * 17)) $((10 * 17))
+	same "taken of both" "$(status "$A" taken)" "$(status "$PID" taken)"
+	same "missed of both" "$(status "$A" missed)" "$(status "$PID" missed)"
+	samples | sound
+	adds_up
+	# With memory to be had again, histories grow again.
+	had=$(status "$A" samples)
+	echo start >"$FILE"
+	later "$A" 200
+	between "samples of $A" "$(status "$A" samples)" $((had + 170)) 1000000
+}
+
+# missed_more PID N
+missed_more() {
+	[ "$(status "$1" missed)" -ge "$2" ]
+}
+
+# The one reason to miss an instant for want of memory: readers hold every block there is.
+case_readers_hold_all_blocks() {
+	spawn pause
+	load "target=$PID period_us=1000 sampling=N reserve=1"
+	failing on
+	# Two blocks, of which the second is not full.
+	lines=0
+	for _ in $(seq 100); do
+		[ "$lines" -lt 20 ] || [ "$lines" -gt 33 ] || break
+		echo start >"$FILE"
+		later "$PID" 2
+		echo stop >"$FILE"
+		lines=$(samples | wc -l)
+	done
+	between "samples in two blocks" "$lines" 20 33
+	taken=$(($(status "$PID" taken) + 34 - lines))
+	holding 10
+	first=$HOLDER
+	holding $(($(samples | head -n 17 | wc -c) + 10))
+	echo start >"$FILE"
+	missed=$(status "$PID" missed)
+	await missed_more "$PID" $((missed + 100))
+	same "taken until both blocks were full" "$(status "$PID" taken)" "$taken"
+	missed=$(status "$PID" missed)
+	await missed_more "$PID" $((missed + 100))
+	same "taken meanwhile" "$(status "$PID" taken)" "$taken"
+	same samples "$(samples | wc -l)" 34
+	kill -TERM "$first"
+	await gone "$first"
+	later "$PID" 100
+	released
+	samples | sound
+	echo stop >"$FILE"
+	failing off
+	adds_up
+}
+
+run_cases "$@"
