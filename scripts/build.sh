@@ -22,6 +22,7 @@ build() {
 	flock "$BUILD_FD"
 	# Errors are the compiler's to explain, in full.
 	STAGE_TAIL=+1 stage "module for $RELEASE" build_module "$folder" || die "taskmonitor.ko does not build (see above)"
+	[[ $KERNEL != kcsan ]] || grep -q __tsan_read "$MODULE" || die "taskmonitor.ko is not made for KCSAN: rustc has ignored ${KCSAN_RUSTFLAGS[*]}"
 	STAGE_TAIL=+1 stage "helper of the guest" build_helper || die "tests/helper.c does not build (see above)"
 	exec {BUILD_FD}>&-
 }

@@ -36,7 +36,7 @@ kernel_open() {
 		toolchain_open "$(compiler_package)"
 		kernel_cached
 	else
-		toolchain_open "$(compiler_package)" clang lld llvm
+		toolchain_open "$(compiler_package)" "${TOOLCHAIN_CLANG[@]}"
 		sanitizer_cached
 	fi
 }

@@ -19,6 +19,12 @@ SANITIZER_PARTS=(
 	drivers/tty drivers/video fs io_uring ipc net usr virt
 )
 
+# KCSAN of Rust code: what scripts/Makefile.kcsan of the kernel gives to C compilers.
+KCSAN_RUSTFLAGS=(
+	-Zsanitizer=thread -Cllvm-args=-tsan-instrument-func-entry-exit=0
+	-Cllvm-args=-tsan-compound-read-before-write=1 -Cllvm-args=-tsan-distinguish-volatile=1
+)
+
 # Sets RELEASE, KDIR, VMLINUZ and KMAKE.
 sanitizer_cached() {
 	local made_of key configs=("$TOP/tests/kernels/"{base,"$KERNEL"}.config)
@@ -31,6 +37,8 @@ sanitizer_cached() {
 	KDIR=$ENTRY/build VMLINUZ=$ENTRY/vmlinuz
 	# With the names that the compilers have without a version: there is but one.
 	KMAKE=(LLVM=1)
+	# The kernel itself has KCSAN look at C code alone.
+	[[ $KERNEL != kcsan ]] || KMAKE+=(RUSTFLAGS_MODULE="${KCSAN_RUSTFLAGS[*]}")
 	lock "kernel-$KERNEL-$RELEASE"
 	[[ -e $ENTRY/complete ]] || sanitizer_make "$made_of"
 	unlock
@@ -38,7 +46,7 @@ sanitizer_cached() {
 }
 
 sanitizer_make() {
-	local lacking
+	local lacking target
 	discard "$ENTRY"
 	trap 'discard "$ENTRY"' EXIT
 	mkdir -p "$ENTRY"/{source,build}
@@ -47,6 +55,10 @@ sanitizer_make() {
 	stage "kernel $KERNEL: unpacking the source" kernel_unpack "${SOURCE_PARTS[@]}" "${SANITIZER_PARTS[@]}" ||
 		die "could not unpack $SOURCE_PACKAGE (see above): is there 2 GB of space in $CACHE?"
 	rm -r "$ENTRY/packages"
+	# rustc must be told that x86-64 can have what KCSAN uses (see KCSAN_RUSTFLAGS).
+	target=$ENTRY/source/scripts/generate_rust_target.rs
+	sed -i 's/"supported-sanitizers", \["kcfi", /&"thread", /' "$target"
+	grep -q '"thread"' "$target" || die "$SOURCE_PACKAGE $VERSION says otherwise than before what sanitizers there are, in $target"
 	cat "${configs[@]}" >"$KDIR/wanted.config"
 	stage "kernel $KERNEL: configuration" sanitizer_make_targets KCONFIG_ALLCONFIG="$KDIR/wanted.config" allnoconfig ||
 		die "could not configure $SOURCE_PACKAGE $VERSION (see above)"

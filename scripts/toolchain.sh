@@ -11,10 +11,12 @@ TOOLCHAIN_PACKAGES=(
 	bc bindgen bison cpio flex gcc kmod libc6-dev libelf-dev libssl-dev make openssl pahole python3
 	rust-clippy rust-src rustc rustfmt shellcheck xz-utils
 )
+# For the kernels that find mistakes.
+TOOLCHAIN_CLANG=(clang lld llvm)
 
 # toolchain_open PACKAGE...: sets TOOLCHAIN to the folder that holds the tools ("/" on a machine of
 # that suite), and TOOLCHAIN_ID to what identifies them. PACKAGE are those that a kernel needs
-# besides (its compiler). Needs archive_open.
+# besides (its compiler). A folder has all that any kernel needs. Needs archive_open.
 toolchain_open() {
 	local host key
 	TOOLCHAIN_PACKAGES+=("$@")
@@ -27,7 +29,8 @@ toolchain_open() {
 	fi
 	((EUID == 0)) ||
 		die "root is needed, to make and enter a folder of Debian $TOOLCHAIN_SUITE with its compilers: run this as root (or, as any user, on Debian $TOOLCHAIN_SUITE)"
-	key=$(printf '%s\n' "$TOOLCHAIN_SUITE" "${TOOLCHAIN_PACKAGES[@]}" | sha256sum)
+	TOOLCHAIN_PACKAGES+=("${TOOLCHAIN_CLANG[@]}")
+	key=$(printf '%s\n' "$TOOLCHAIN_SUITE" "${TOOLCHAIN_PACKAGES[@]}" | sort -u | sha256sum)
 	TOOLCHAIN=$CACHE/toolchain/$TOOLCHAIN_SUITE-${key::12}
 	lock "toolchain-$TOOLCHAIN_SUITE"
 	[[ -e $TOOLCHAIN/complete ]] || toolchain_make
@@ -40,7 +43,7 @@ toolchain_open() {
 toolchain_versions() {
 	# shellcheck disable=SC2016
 	dpkg-query ${1:+--root="$1"} -W -f '${Package}=${Version}\n' \
-		"${TOOLCHAIN_PACKAGES[@]}" | grep -E '^(bindgen|clang|gcc-|lld|llvm|pahole|rust)'
+		"${TOOLCHAIN_PACKAGES[@]}" | grep -E '^(bindgen|clang|gcc-|lld|llvm|pahole|rust)' | sort -u
 }
 
 toolchain_install_here() {

@@ -32,6 +32,22 @@ case_what_tells_of_a_mistake_is_found() {
 	done
 }
 
+# reported FRAME: what the checker says of a race in which that is.
+reported() {
+	KERNEL=kcsan
+	for line in ========== "BUG: KCSAN: data-race in a / b" "write by task 1 on cpu 0:" "$1" ==========; do
+		echo "<3>$line" >/dev/kmsg
+	done
+	log_check || :
+}
+
+case_races_are_found_but_those_of_others() {
+	same "another's" "$(reported " a+0x1/0x2")" ""
+	same "ours" "$(reported " a+0x1/0x2 [taskmonitor]" | wc -l)" 5
+	same "a mistake in another's" "$(reported "WARNING: x" | sed 's/^<.>[^]]*\] *//')" "WARNING: x"
+	same "not a race" "$(logged 3 ==========)$(logged 3 "BUG: KASAN: x")" "==========BUG: KASAN: x"
+}
+
 case_a_mistake_is_found_in_our_own_lines() {
 	same "own" "$(logged 6 'taskmonitor: WARNING: x')" "taskmonitor: WARNING: x"
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
+# kernels: stock debug kcsan
 #
 # What is written to /sys/kernel/debug/taskmonitor, and what the writer is told.
 
@@ -275,7 +276,7 @@ case_an_exit_while_stopped() {
 	echo "$A" >"$FILE"
 	echo stop >"$FILE"
 	end_task "$A"
-	usleep 20000
+	usleep 300000
 	[ "$(newest "$A" state)" != X ] || fail "sampled while stopped"
 	echo start >"$FILE"
 	await ended "$A"

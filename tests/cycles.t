@@ -6,7 +6,7 @@
 
 . ./guest.sh
 
-COUNT=$((${CYCLES:-100} / 4))
+COUNT=$(((${CYCLES:-100} + 3) / 4))
 
 case_without_targets() {
 	for _ in $(seq $COUNT); do

@@ -8,8 +8,11 @@
 
 INJECTION=/sys/kernel/debug
 
-# Every kind of allocation can be failed. What the kernel says of that is no matter.
-all_allocations() {
+# allocations objects|pages: which can be failed: all slab objects but those of kmemleak, which has one
+# for each, and those of mempools; or all pages. Not both at once: when the slabs ask for pages is
+# chance, so that what comes after them would be counted differently each time.
+allocations() {
+	# What the kernel says of it is no matter.
 	log_noisy
 	for kind in failslab fail_page_alloc fail_mempool_alloc fail_mempool_alloc_bulk; do
 		echo 0 >$INJECTION/$kind/verbose
@@ -18,19 +21,34 @@ all_allocations() {
 		echo N >$INJECTION/$kind/ignore-gfp-wait
 	done
 	echo N >$INJECTION/fail_page_alloc/ignore-gfp-highmem
-	echo 0 >$INJECTION/fail_page_alloc/min-order
+	echo Y >$INJECTION/failslab/cache-filter
+	case $1 in
+	objects) objects=1 order=20 ;;
+	pages) objects=0 order=0 ;;
+	esac
+	echo $order >$INJECTION/fail_page_alloc/min-order
+	for cache in /sys/kernel/slab/*; do
+		case $cache in
+		*/kmemleak_*) ;;
+		*) echo $objects >"$cache/failslab" ;;
+		esac
+	done
 }
 
-# survives LEAST ACTION...: whichever allocation of it fails, at least LEAST, it succeeds or says
-# ENOMEM, with nothing half done (the helper looks).
+# survives LEAST ACTION...: whichever allocation of it fails, it succeeds or says ENOMEM, with nothing
+# half done (the helper looks). So many objects, at least, are such that without them it is ENOMEM: a
+# known number, as a loop that skips some would pass otherwise.
 survives() {
 	least=$1
 	shift
-	all_allocations
-	./helper faults "$@" >"$T/faults" || fail "$*: $(cat "$T/faults")"
-	! grep -vE '^(faults [0-9]+|[0-9]+ (ok|ENOMEM))$' "$T/faults" || fail "$*: other errors"
-	between "$*: faults" "$(sed -n 's/^faults //p' "$T/faults")" "$least" 100000
-	note "$* survived: $(xargs <"$T/faults")"
+	for kind in objects pages; do
+		allocations $kind
+		./helper faults "$@" >"$T/faults" || fail "$kind, $*: $(cat "$T/faults")"
+		! grep -vE '^(faults [0-9]+|[0-9]+ (ok|ENOMEM))$' "$T/faults" || fail "$kind, $*: other errors"
+		enomem=$(sed -n 's/ ENOMEM$//p' "$T/faults")
+		note "$kind, $*: $(xargs <"$T/faults")"
+		[ $kind = pages ] || between "$*: ENOMEM" "${enomem:-0}" "$least" 100000
+	done
 }
 
 case_load() {
@@ -87,7 +105,7 @@ case_add_when_an_exited_task_must_go() {
 	spawn zombie 0
 	zombie=$PID
 	spawn pause
-	all_allocations
+	allocations objects
 	n=0 failed=0
 	INJECTED=yes
 	while [ "$INJECTED" ]; do
@@ -108,6 +126,27 @@ case_add_when_an_exited_task_must_go() {
 	note "an add at max_tasks survived: faults $((n - 1)) $failed ENOMEM"
 }
 
+# Without a block there is no first sample, and so no task.
+case_add_without_a_block() {
+	load "target=1 reserve=1 sampling=N"
+	spawn pause
+	A=$PID
+	spawn pause
+	allocations objects
+	echo -1 >$INJECTION/fail_mempool_alloc/times
+	echo 100 >$INJECTION/fail_mempool_alloc/probability
+	echo "$A" >"$FILE"
+	cat "$TASKS" >"$T/before"
+	writes ENOMEM "$PID\n"
+	writes ENOMEM "$PID\n"
+	echo 0 >$INJECTION/fail_mempool_alloc/probability
+	cmp "$TASKS" "$T/before" || fail "the add that failed changed: $(cat "$TASKS")"
+	writes ENOENT "-$PID\n"
+	echo "$PID" >"$FILE"
+	same tasks "$(cut -d ' ' -f 2 "$TASKS" | xargs)" "1 $A $PID"
+	adds_up
+}
+
 case_remove() {
 	some_samples
 	echo "$PID" >"$FILE"
@@ -119,8 +158,8 @@ case_remove() {
 case_the_other_commands() {
 	some_samples
 	for file in "$FILE" "$SYSFS"; do
-		survives 0 write "$file" "print $A\n" 'print all\n' "$TASKS"
-		survives 0 write "$file" 'start\n' 'stop\n'
+		survives 0 write "$file" "print $A\n" 'print all\n' "$FILE"
+		survives 0 write "$file" 'start\n' 'stop\n' "$PARAMETERS/sampling"
 		survives 0 write "$file" 'clear\n' 'clear\n'
 	done
 	adds_up
@@ -166,7 +205,7 @@ case_read_long_histories() {
 
 # failing on|off: all allocations of the sampling thread.
 failing() {
-	all_allocations
+	allocations objects
 	thread=$(grep -lx taskmonitor /proc/[0-9]*/comm)
 	echo 1 >"${thread%/comm}/make-it-fail"
 	echo Y >$INJECTION/failslab/task-filter
@@ -177,29 +216,43 @@ failing() {
 	esac
 }
 
-# instants PID: at which it was sampled, counted from those of the task that came last.
+# instants PID: the times at which it was sampled, but for the first.
 instants() {
-	samples "$1" | key seq
+	samples "$1" | key seq | sed 1d
 }
 
-# The two tasks come at the same instant: one that was missed for want of memory would be missing in
-# one of them. (One that the thread came too late for is missing in both.)
-case_the_reserve_and_then_the_oldest_block() {
+# As long as there is a reserve, nothing is missed for want of memory, and nothing evicted. The thread
+# may come too late for an instant, and then so for both tasks; but their blocks begin at different
+# instants, so that for want of memory only one would miss it.
+case_the_reserve() {
+	spawn pause
+	A=$PID
+	spawn pause
+	load "target=$A period_us=1000 sampling=N reserve=1000"
+	echo start >"$FILE"
+	later "$A" 5
+	echo "$PID" >"$FILE"
+	echo stop >"$FILE"
+	behind=$(($(status "$A" taken) + $(status "$A" missed) - $(status "$PID" taken) - $(status "$PID" missed)))
+	between "instants before the second task" $behind 1 1000000
+	failing on
+	echo start >"$FILE"
+	await reached "$PID" 500
+	echo stop >"$FILE"
+	failing off
+	same evicted "$(status "$A" evicted) $(status "$PID" evicted)" "0 0"
+	instants "$PID" | awk -v behind=$behind '{ print $1 + behind }' >"$T/b"
+	instants "$A" | awk -v behind=$behind '$1 > behind' | cmp - "$T/b" || fail "one was sampled without the other"
+	between "samples of $PID" "$(wc -l <"$T/b")" 100 100000
+	adds_up
+}
+
+case_the_oldest_block_makes_room() {
 	spawn pause
 	A=$PID
 	spawn pause
 	load "target=$A,$PID period_us=1000 sampling=N reserve=8"
 	failing on
-	echo start >"$FILE"
-	# 10 blocks of 17 samples: as long as there is a reserve, nothing is evicted.
-	await reached "$A" 60
-	echo stop >"$FILE"
-	if [ "$(newest "$A" seq)" -lt 68 ]; then
-		same evicted "$(status "$A" evicted) $(status "$PID" evicted)" "0 0"
-	fi
-	instants "$A" >"$T/a"
-	instants "$PID" | cmp - "$T/a" || fail "a sample of the one instant, and none of the other"
-	# Behind that, the oldest makes room.
 	echo start >"$FILE"
 	await reached "$A" 1000
 	echo stop >"$FILE"
@@ -208,6 +261,7 @@ case_the_reserve_and_then_the_oldest_block() {
 		between "evicted of $pid" "$(status "$pid" evicted)" 100 1000000
 		between "samples of $pid" "$(status "$pid" samples)" 1 $((9 * 17))
 	done
+	# 2 blocks at the load, 8 of the reserve.
 	between samples $(($(status "$A" samples) + $(status "$PID" samples))) $((8 * 17)) $((10 * 17))
 	same "taken of both" "$(status "$A" taken)" "$(status "$PID" taken)"
 	same "missed of both" "$(status "$A" missed)" "$(status "$PID" missed)"

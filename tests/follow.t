@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
+# kernels: stock debug kcsan
 #
 # /sys/kernel/debug/taskmonitor_follow: what is recorded, as it comes.
 

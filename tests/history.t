@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
+# kernels: stock debug kcsan
 #
 # What is read from /sys/kernel/debug/taskmonitor: the form of a line, its order, its bound, and
 # readers of every kind.

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
+# kernels: stock debug kcsan
 #
 # Loading, with targets and with readers, and what is left of it after rmmod: nothing (the runner
 # looks).
@@ -90,7 +91,7 @@ case_the_log_shows_all_targets() {
 		list=$list${list:+,}$!
 	done
 	between "length of the list" ${#list} 1000 1023
-	dmesg -c >"$T/before"
+	log_check
 	load "target=$list"
 	dmesg | sed -n 's/.*taskmonitor: target //p' | tr '\n' ',' >"$T/logged"
 	same "targets in the log" "$(cat "$T/logged")" "$list,"
@@ -125,7 +126,7 @@ case_loading_twice() {
 
 case_the_log_at_load_and_after() {
 	spawn pause
-	dmesg -c >"$T/before"
+	log_check
 	load "target=$PID period_us=1000"
 	dmesg -c | sed 's/^\[[^]]*\] //' | grep -v -e 'taints kernel' -e 'tainting kernel' >"$T/loaded"
 	between lines "$(wc -l <"$T/loaded")" 1 4

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
+# kernels: stock debug kcsan
+# vm: -m 1024
 #
 # When memory is short: what is given back, in which order, and what is kept.
 
@@ -26,10 +28,12 @@ free_kib() {
 	awk '/^MemFree:/ { print $2 }' /proc/meminfo
 }
 
-# leave MIB: takes all memory that is free but that, for good.
+# leave MIB: takes all memory that is free but about that, until `umount "$T/ballast"`.
 leave() {
-	dd if=/dev/zero of="$T/ballast" bs=1024 count=$(($(free_kib) - $1 * 1024)) 2>/dev/null
-	between "KiB that are left" "$(free_kib)" $(($1 * 600)) $(($1 * 1100))
+	mkdir -p "$T/ballast"
+	mount -t tmpfs -o size=100% none "$T/ballast"
+	dd if=/dev/zero of="$T/ballast/zeros" bs=1024 count=$(($(free_kib) - $1 * 1024)) 2>/dev/null
+	between "KiB that are left" "$(free_kib)" $(($1 * 800)) $(($1 * 1100))
 }
 
 case_all_but_the_newest_block_is_given_back() {
@@ -112,10 +116,12 @@ case_a_follower_sees_a_gap() {
 # must give way.
 case_a_program_gets_memory_back() {
 	load "period_us=100 max_samples=100000 max_mib=110"
+	size=$(awk '/^task_sample / { print $4 }' /proc/slabinfo)
+	leave $((110 * size / 1016 + 60))
 	some 100
 	LIMIT=300
 	await have samples 1700000
-	leave 60
+	between "free, KiB" "$(free_kib)" 1000 100000
 	spawn grow 120
 	adds_up_roughly
 	between "reclaimed" "$(total reclaimed)" 500000 100000000
@@ -124,7 +130,7 @@ case_a_program_gets_memory_back() {
 	done
 	later "$tid" 100
 	end_task
-	rm "$T/ballast"
+	umount "$T/ballast"
 	# With memory to be had, the history grows again.
 	have_now=$(total samples)
 	await have samples $((have_now + 50000))

@@ -40,7 +40,7 @@ case_what_has_no_number_there_cannot_be_named_there() {
 }
 
 case_a_task_is_known_by_all_its_numbers() {
-	load
+	load sampling=N
 	same "added twice" "$(inside "./helper write $FILE '1\n' '1\n'")" "2 EEXIST"
 	inside "echo 1 >$FILE; ./helper write $FILE 'print 1\n';
 		cut -d ' ' -f 2 $FILE | sort -u; cat $FILE | wc -l; ./helper write $FILE '-1\n'; cat $FILE | wc -l" >"$T/inside"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
+# kernels: stock debug kcsan
 #
 # /sys/kernel/taskmonitor: the newest samples of all, and every command.
 

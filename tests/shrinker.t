@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=dash source-path=SCRIPTDIR
+# kernels: debug
+#
+# The shrinker, asked by hand (CONFIG_SHRINKER_DEBUG).
+
+. ./guest.sh
+
+count() {
+	cat /sys/kernel/debug/shrinker/taskmonitor-*/count | awk '{ for (i = 2; i <= NF; i++) n += $i } END { print n + 0 }'
+}
+
+# scan N: asks for N blocks (of the root cgroup, 0, on node 0).
+scan() {
+	echo "0 0 $1" >"$(echo /sys/kernel/debug/shrinker/taskmonitor-*)/scan"
+}
+
+reclaimed() {
+	awk '{ n += $16 } END { print n + 0 }' "$TASKS"
+}
+
+case_it_is_there_as_long_as_the_module() {
+	load
+	same shrinkers "$(echo /sys/kernel/debug/shrinker/taskmonitor-* | wc -w)" 1
+	same count "$(count)" 0
+	scan 10
+	unload
+	[ ! -e /sys/kernel/debug/shrinker/taskmonitor-* ] || fail "it is still there"
+}
+
+case_it_gives_what_it_is_asked_for() {
+	spawn pause
+	A=$PID
+	spawn pause
+	load "target=1,$A,$PID period_us=1000"
+	later 1 300
+	end_task
+	await ended "$PID"
+	echo stop >"$FILE"
+	# All but the newest block of those that live.
+	blocks=$(awk '{ n += int(($12 + 16) / 17) - ($6 != "X") } END { print n }' "$TASKS")
+	same count "$(count)" "$blocks"
+	scan 7
+	same count "$(count)" $((blocks - 7))
+	same reclaimed "$(reclaimed)" $((7 * 17))
+	# In turns.
+	between "most less least" "$(awk '{ print $16 }' "$TASKS" | sort -n | xargs | awk '{ print $3 - $1 }')" 0 17
+	scan 100000
+	same count "$(count)" 0
+	same "tasks with samples" "$(awk '$10 > 0' "$TASKS" | wc -l)" 2
+	adds_up
+	scan 1
+	same count "$(count)" 0
+}
+
+run_cases "$@"
