@@ -41,13 +41,13 @@ allocations() {
 survives() {
 	least=$1
 	shift
-	for kind in objects pages; do
-		allocations $kind
-		./helper faults "$@" >"$T/faults" || fail "$kind, $*: $(cat "$T/faults")"
-		! grep -vE '^(faults [0-9]+|[0-9]+ (ok|ENOMEM))$' "$T/faults" || fail "$kind, $*: other errors"
+	for what in objects pages; do
+		allocations $what
+		./helper faults "$@" >"$T/faults" || fail "$what, $*: $(cat "$T/faults")"
+		! grep -vE '^(faults [0-9]+|[0-9]+ (ok|ENOMEM))$' "$T/faults" || fail "$what, $*: other errors"
 		enomem=$(sed -n 's/ ENOMEM$//p' "$T/faults")
-		note "$kind, $*: $(xargs <"$T/faults")"
-		[ $kind = pages ] || between "$*: ENOMEM" "${enomem:-0}" "$least" 100000
+		note "$what, $*: $(xargs <"$T/faults")"
+		[ $what = pages ] || between "$*: ENOMEM" "${enomem:-0}" "$least" 100000
 	done
 }
 
