@@ -26,11 +26,11 @@ allocations() {
 	objects) objects=1 order=20 ;;
 	pages) objects=0 order=0 ;;
 	esac
-	echo $order >$INJECTION/fail_page_alloc/min-order
+	echo "$order" >$INJECTION/fail_page_alloc/min-order
 	for cache in /sys/kernel/slab/*; do
 		case $cache in
 		*/kmemleak_*) ;;
-		*) echo $objects >"$cache/failslab" ;;
+		*) echo "$objects" >"$cache/failslab" ;;
 		esac
 	done
 }
