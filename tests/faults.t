@@ -53,7 +53,7 @@ survives() {
 
 case_load() {
 	spawn threads 2 0
-	survives 50 load taskmonitor.ko "target=1,$PID,1 period_us=1000"
+	survives 150 load taskmonitor.ko "target=1,$PID,1 period_us=1000"
 	load "target=1,$PID"
 }
 
@@ -76,15 +76,15 @@ some_samples() {
 
 case_add() {
 	some_samples
-	survives 4 write "$FILE" "$PID\n" "-$PID\n" "$TASKS"
-	survives 4 write "$SYSFS" "$PID\n" "-$PID\n" "$TASKS"
+	survives 8 write "$FILE" "$PID\n" "-$PID\n" "$TASKS"
+	survives 10 write "$SYSFS" "$PID\n" "-$PID\n" "$TASKS"
 	adds_up
 }
 
 case_add_while_sampling() {
 	some_samples
 	echo start >"$FILE"
-	survives 4 write "$FILE" "$PID\n" "-$PID\n"
+	survives 8 write "$FILE" "$PID\n" "-$PID\n"
 	later 1
 	echo stop >"$FILE"
 	adds_up
