@@ -58,7 +58,7 @@ sanitizer_make() {
 	# rustc must be told that x86-64 can have what KCSAN uses (see KCSAN_RUSTFLAGS).
 	target=$ENTRY/source/scripts/generate_rust_target.rs
 	sed -i 's/"supported-sanitizers", \["kcfi", /&"thread", /' "$target"
-	grep -q '"thread"' "$target" || die "$SOURCE_PACKAGE $VERSION says otherwise than before what sanitizers there are, in $target"
+	grep -q '"supported-sanitizers", \["kcfi", "thread", ' "$target" || die "$SOURCE_PACKAGE $VERSION says otherwise than before what sanitizers there are, in $target"
 	cat "${configs[@]}" >"$KDIR/wanted.config"
 	stage "kernel $KERNEL: configuration" sanitizer_make_targets KCONFIG_ALLCONFIG="$KDIR/wanted.config" allnoconfig ||
 		die "could not configure $SOURCE_PACKAGE $VERSION (see above)"
