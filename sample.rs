@@ -477,6 +477,7 @@ mod tests {
 
     use crate::{
         testing::{
+            extreme,
             pool,
             Random, //
         },
@@ -1095,19 +1096,8 @@ mod tests {
 
     #[test]
     fn the_longest_line_fits() {
-        let sample = Sample {
-            seq: u64::MAX,
-            time: u64::MAX,
-            usr: u64::MAX,
-            sys: u64::MAX,
-            rss: (1 << 56) - 1,
-            minflt: u64::MAX,
-            majflt: u64::MAX,
-            mm_users: u32::MAX,
-            state: b'X',
-        };
         let mut line = Line::new();
-        assert!(sample.line(i32::MIN, u64::MAX, &mut line).is_ok());
+        assert!(extreme().line(i32::MIN, u64::MAX, &mut line).is_ok());
         // 2^68 - 2^12 bytes, of which 64 bits are shown.
         let expected = "pid -2147483648 usr 18446744073709551615 sys 18446744073709551615 \
                         time 18446744073709551615 rss 18446744073709547520 \

@@ -665,6 +665,7 @@ mod tests {
 
     use crate::{
         testing::{
+            extreme,
             pool,
             settings,
             INIT,
@@ -1033,23 +1034,12 @@ mod tests {
             evicted: u64::MAX,
             reclaimed: u64::MAX,
         };
-        let newest = Sample {
-            seq: u64::MAX,
-            time: u64::MAX,
-            usr: u64::MAX,
-            sys: u64::MAX,
-            rss: (1 << 56) - 1,
-            minflt: u64::MAX,
-            majflt: u64::MAX,
-            mm_users: u32::MAX,
-            state: b'X',
-        };
         let status = Status {
             start: u64::MAX,
             threads: usize::MAX,
             missed: u64::MAX,
             // One more byte than a name has.
-            ..status(counts, newest, Comm([0xff; 16]))?
+            ..status(counts, extreme(), Comm([0xff; 16]))?
         };
         let mut line = Line::new();
         assert!(status.line(i32::MIN, &mut line).is_ok());

@@ -12,7 +12,8 @@ use crate::{
     params::Settings,
     sample::{
         Block,
-        Object, //
+        Object,
+        Sample, //
     },
     wrappers::{
         mempool::Pool,
@@ -54,6 +55,22 @@ impl Random {
     pub(crate) fn any_size(&mut self) -> u64 {
         let shift = self.below(64);
         self.any() >> shift
+    }
+}
+
+/// A sample with the longest values that there can be. (`rss` is in pages, and shown in bytes modulo
+/// 2^64.)
+pub(crate) fn extreme() -> Sample {
+    Sample {
+        seq: u64::MAX,
+        time: u64::MAX,
+        usr: u64::MAX,
+        sys: u64::MAX,
+        rss: (1 << 56) - 1,
+        minflt: u64::MAX,
+        majflt: u64::MAX,
+        mm_users: u32::MAX,
+        state: b'X',
     }
 }
 
