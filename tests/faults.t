@@ -150,18 +150,21 @@ case_add_without_a_block() {
 case_remove() {
 	some_samples
 	echo "$PID" >"$FILE"
-	survives 0 write "$FILE" "-$PID\n" "$PID\n"
-	survives 0 write "$SYSFS" "-$PID\n" "$PID\n"
+	survives 4 write "$FILE" "-$PID\n" "$PID\n"
+	survives 6 write "$SYSFS" "-$PID\n" "$PID\n"
 	adds_up
 }
 
 case_the_other_commands() {
 	some_samples
-	for file in "$FILE" "$SYSFS"; do
-		survives 0 write "$file" "print $A\n" 'print all\n' "$FILE"
-		survives 0 write "$file" 'start\n' 'stop\n' "$PARAMETERS/sampling"
-		survives 0 write "$file" 'clear\n' 'clear\n'
-	done
+	while read -r least file; do
+		survives "$least" write "$file" "print $A\n" 'print all\n' "$FILE"
+		survives "$least" write "$file" 'start\n' 'stop\n' "$PARAMETERS/sampling"
+		survives "$least" write "$file" 'clear\n' 'clear\n'
+	done <<-END
+		4 $FILE
+		6 $SYSFS
+	END
 	adds_up
 }
 
@@ -169,7 +172,7 @@ case_each_parameter() {
 	some_samples
 	while read -r name value undo; do
 		echo "$undo" >"$PARAMETERS/$name"
-		survives 0 write "$PARAMETERS/$name" "$value" "$undo" "$PARAMETERS/$name"
+		survives 6 write "$PARAMETERS/$name" "$value" "$undo" "$PARAMETERS/$name"
 	done <<-END
 		period_us 5000 1000
 		max_samples 10 3600
@@ -182,24 +185,25 @@ case_each_parameter() {
 }
 
 reads() {
-	for file in "$FILE" "$FOLLOW" "$TASKS" "$SYSFS"; do
-		survives "$1" read "$file"
+	for file in "$FILE" "$FOLLOW" "$TASKS"; do
+		survives 5 read "$file"
 	done
+	survives 6 read "$SYSFS"
 }
 
 case_read_empty_histories() {
 	load
-	reads 1
+	reads
 	spawn pause
 	echo stop >"$FILE"
 	echo "$PID" >"$FILE"
 	echo clear >"$FILE"
-	reads 1
+	reads
 }
 
 case_read_long_histories() {
 	some_samples 1000
-	reads 1
+	reads
 	adds_up
 }
 
