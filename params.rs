@@ -332,7 +332,7 @@ mod tests {
 
     use crate::{
         text::Line,
-        THIS_MODULE, //
+        wrappers::module_param::THIS_MODULE, //
     };
 
     /// Whether `value` is a list of these PIDs.

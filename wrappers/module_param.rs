@@ -31,6 +31,13 @@ use kernel::{
 /// [`Parameter::set`] and [`Parameter::get`].
 pub(crate) struct Locked(());
 
+/// This module, for unit tests, which nobody gives it: what `module!` calls it is not the same in all
+/// kernels.
+#[cfg(CONFIG_KUNIT = "y")]
+// SAFETY: The module is there while its code runs.
+pub(crate) static THIS_MODULE: ThisModule =
+    unsafe { ThisModule::from_ptr((&raw const bindings::__this_module).cast_mut()) };
+
 /// Runs `f` with the lock of this module's parameters held, so that none is set meanwhile.
 ///
 /// Context: may sleep; not from a parameter's own functions. Wraps `kernel_param_lock()`.
