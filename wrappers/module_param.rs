@@ -25,11 +25,12 @@ use kernel::{
         CStr,
         Formatter, //
     },
+    types::NotThreadSafe, //
 };
 
-/// Proof that the lock of the module's parameters is held: the kernel does so while it calls
-/// [`Parameter::set`] and [`Parameter::get`].
-pub(crate) struct Locked(());
+/// Proof that the lock of the module's parameters is held by the current task: the kernel does so while
+/// it calls [`Parameter::set`] and [`Parameter::get`].
+pub(crate) struct Locked(NotThreadSafe);
 
 /// This module, for unit tests, which nobody gives it: what `module!` calls it is not the same in all
 /// kernels.
@@ -44,7 +45,7 @@ pub(crate) static THIS_MODULE: ThisModule =
 pub(crate) fn with_lock<R>(module: &'static ThisModule, f: impl FnOnce(&mut Locked) -> R) -> R {
     // SAFETY: The module is loaded, since its code runs.
     unsafe { bindings::kernel_param_lock(module.as_ptr()) };
-    let result = f(&mut Locked(()));
+    let result = f(&mut Locked(NotThreadSafe));
     // SAFETY: Locked above.
     unsafe { bindings::kernel_param_unlock(module.as_ptr()) };
     result
@@ -120,7 +121,7 @@ pub(crate) unsafe extern "C" fn set<P: Parameter>(
             // SAFETY: Not NULL, hence NUL-terminated by this function's own contract.
             unsafe { CStr::from_char_ptr(value) }
         };
-        P::set(value, &mut Locked(()))?;
+        P::set(value, &mut Locked(NotThreadSafe))?;
         Ok(0)
     })
 }
@@ -138,7 +139,7 @@ pub(crate) unsafe extern "C" fn get<P: Parameter>(
         // SAFETY: By this function's own contract; the page is initialised, and nobody else's.
         let page = unsafe { slice::from_raw_parts_mut(buffer.cast::<u8>(), PAGE_SIZE) };
         let mut out = Formatter::new(page);
-        P::get(&mut Locked(()), &mut out).map_err(|_| EOVERFLOW)?;
+        P::get(&mut Locked(NotThreadSafe), &mut out).map_err(|_| EOVERFLOW)?;
         fmt::Write::write_str(&mut out, "\n").map_err(|_| EOVERFLOW)?;
         // CAST: At most a page.
         Ok(out.bytes_written() as c_int)
