@@ -11,6 +11,7 @@ use core::ptr::NonNull;
 
 use kernel::{
     bindings,
+    current,
     pid_namespace::PidNamespace,
     sync::aref::{
         ARef,
@@ -40,9 +41,11 @@ impl From<&PidNamespace> for NamespaceId {
 impl Pid {
     /// Finds what `nr` means in the current task's PID namespace.
     ///
-    /// Context: any that may take the RCU read lock. Wraps `find_get_pid()`.
+    /// Context: process context. Wraps `find_get_pid()`.
     pub(crate) fn find(nr: i32) -> Option<ARef<Self>> {
-        // SAFETY: Can be called with any number.
+        // One that has been released has no namespace any more, for which C does not look.
+        current!().active_pid_ns()?;
+        // SAFETY: Can be called with any number, by a task that has a namespace.
         let pid = unsafe { bindings::find_get_pid(nr) };
         let pid = NonNull::new(pid)?.cast();
 
