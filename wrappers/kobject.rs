@@ -55,12 +55,21 @@ struct Inner<T> {
 }
 
 /// `struct kobj_attribute`. From 7.3 on its functions are in unions, which bindgen gives other names;
-/// its layout is the same.
+/// its layout is the same. (Theirs are the C types to the name, which CONFIG_CFI compares.)
 #[repr(C)]
 struct KobjAttribute {
     attr: bindings::attribute,
-    show: unsafe extern "C" fn(*mut bindings::kobject, *mut Self, *mut c_char) -> isize,
-    store: unsafe extern "C" fn(*mut bindings::kobject, *mut Self, *const c_char, usize) -> isize,
+    show: unsafe extern "C" fn(
+        *mut bindings::kobject,
+        *mut bindings::kobj_attribute,
+        *mut c_char,
+    ) -> isize,
+    store: unsafe extern "C" fn(
+        *mut bindings::kobject,
+        *mut bindings::kobj_attribute,
+        *const c_char,
+        usize,
+    ) -> isize,
 }
 
 const _: () = assert!(size_of::<KobjAttribute>() == size_of::<bindings::kobj_attribute>());
@@ -103,7 +112,7 @@ impl<T: Operations> Attribute<T> {
     ///
     /// `attribute` must be one that [`Self::new_kernel`] registered, and not be removed during the
     /// call.
-    unsafe fn data<'a>(attribute: *mut KobjAttribute) -> &'a T {
+    unsafe fn data<'a>(attribute: *mut bindings::kobj_attribute) -> &'a T {
         // SAFETY: By this function's own contract it is the first field of an `Inner`.
         unsafe {
             &(*attribute
@@ -118,7 +127,7 @@ impl<T: Operations> Attribute<T> {
     /// To be called as `show` of an attribute that [`Self::new_kernel`] registered, with a page.
     unsafe extern "C" fn show(
         _: *mut bindings::kobject,
-        attribute: *mut KobjAttribute,
+        attribute: *mut bindings::kobj_attribute,
         page: *mut c_char,
     ) -> isize {
         from_result(|| {
@@ -141,7 +150,7 @@ impl<T: Operations> Attribute<T> {
     /// at `data`.
     unsafe extern "C" fn store(
         _: *mut bindings::kobject,
-        attribute: *mut KobjAttribute,
+        attribute: *mut bindings::kobj_attribute,
         data: *const c_char,
         len: usize,
     ) -> isize {
