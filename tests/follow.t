@@ -168,6 +168,14 @@ case_poll_wakes_up() {
 	grep -q '^-- poll=60000 in$' "$T/polled" || fail "$(cat "$T/polled")"
 }
 
+# What an epoll instance tells of itself in /proc it tells under its lock, and that under the lock of
+# another seq_file; it polls this one under the same lock.
+case_epoll() {
+	load "target=1 period_us=3600000000"
+	./helper file "$FOLLOW" epoll=60000 read epoll=50 >"$T/polled"
+	same results "$(grep '^--' "$T/polled" | xargs)" "-- epoll=60000 in of 1 -- read 0 -- epoll=50 timeout of 1"
+}
+
 sleeping() {
 	[ "$(stat_field "/proc/$1/stat" 3)" = S ]
 }

@@ -15,6 +15,10 @@
  *                                pread=OFFSET   one pread() of 4096 bytes
  *                                rewind, tell, end, seek=OFFSET   lseek()
  *                                poll=MS        poll() for input: its revents, or "timeout"
+ *                                epoll=MS       the same with an epoll instance of its own, and how many
+ *                                               files its fdinfo in /proc says that it waits for
+ *                                uring=OFFSET   one read of 4096 bytes by io_uring, which asks for an offset
+ *                                               whatever the file is; -1 is where the file is
  *                                bad            a read() to an address that is not there
  *                                hold           says "held" on stderr, and waits for a SIGTERM
  *   badpointer FILE            a read() to, and a write() from such an address; prints the results
@@ -55,12 +59,14 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -517,6 +523,73 @@ static void wait_for_input(int fd, int ms)
 		printf("%s%s", p.revents & POLLIN ? "in" : "", p.revents & ~POLLIN ? " and more" : "");
 }
 
+static void wait_by_epoll(int fd, int ms)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	int epoll = epoll_create1(EPOLL_CLOEXEC), n, files = 0;
+	char name[64], line[256];
+	FILE *info;
+
+	if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+		fail("epoll_ctl");
+	n = epoll_wait(epoll, &event, 1, ms);
+	if (n < 0)
+		fail("epoll_wait");
+	snprintf(name, sizeof(name), "/proc/self/fdinfo/%d", epoll);
+	info = fopen(name, "re");
+	if (!info)
+		fail(name);
+	while (fgets(line, sizeof(line), info))
+		files += !strncmp(line, "tfd:", 4);
+	fclose(info);
+	close(epoll);
+	printf("%s of %d", n ? "in" : "timeout", files);
+}
+
+/* One read, in a worker thread of the kernel. */
+static ssize_t read_by_uring(int fd, void *buffer, size_t size, long offset)
+{
+	struct io_uring_params p = {};
+	int ring = syscall(SYS_io_uring_setup, 1, &p), result;
+	size_t length = p.sq_off.array + p.sq_entries * sizeof(unsigned int);
+	size_t completions = p.cq_off.cqes + p.cq_entries * sizeof(struct io_uring_cqe);
+	struct io_uring_cqe *cqe;
+	struct io_uring_sqe *sqe;
+	char *queue;
+
+	if (ring < 0)
+		fail("io_uring_setup");
+	if (length < completions)
+		length = completions;
+	queue = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
+	sqe = mmap(NULL, sizeof(*sqe), PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQES);
+	if (queue == MAP_FAILED || sqe == MAP_FAILED || !(p.features & IORING_FEAT_SINGLE_MMAP))
+		fail("io_uring");
+	*sqe = (struct io_uring_sqe){
+		.opcode = IORING_OP_READ,
+		.flags = IOSQE_ASYNC,
+		.fd = fd,
+		.off = offset,
+		.addr = (unsigned long)buffer,
+		.len = size,
+	};
+	*(unsigned int *)(queue + p.sq_off.array) = 0;
+	__atomic_store_n((unsigned int *)(queue + p.sq_off.tail), 1, __ATOMIC_RELEASE);
+	if (syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) != 1)
+		fail("io_uring_enter");
+	if (__atomic_load_n((unsigned int *)(queue + p.cq_off.tail), __ATOMIC_ACQUIRE) != 1)
+		fail("io_uring: nothing completed");
+	cqe = (struct io_uring_cqe *)(queue + p.cq_off.cqes);
+	result = cqe->res;
+	munmap(queue, length);
+	munmap(sqe, sizeof(*sqe));
+	close(ring);
+	if (result >= 0)
+		return result;
+	errno = -result;
+	return -1;
+}
+
 static int operate(const char *file, char **operations)
 {
 	static char buffer[1 << 20];
@@ -559,6 +632,17 @@ static int operate(const char *file, char **operations)
 			wait_for_input(fd, n);
 			putchar('\n');
 			continue;
+		} else if (!strncmp(name, "epoll=", 6)) {
+			printf("-- %s ", name);
+			wait_by_epoll(fd, n);
+			putchar('\n');
+			continue;
+		} else if (!strncmp(name, "uring=", 6)) {
+			got = read_by_uring(fd, buffer, 4096, n);
+			if (got > 0)
+				fwrite(buffer, 1, got, stdout);
+			if (got > 0 && buffer[got - 1] != '\n')
+				putchar('\n');
 		} else if (!strcmp(name, "hold")) {
 			fflush(stdout);
 			fprintf(stderr, "held\n");

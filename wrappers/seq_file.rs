@@ -235,9 +235,18 @@ impl<S: Stream, O: Send + Sync + 'static> File<S, O> {
     ///
     /// As for [`Self::open`].
     pub(crate) unsafe fn open_stream(file: *mut bindings::file, sequence: S, other: O) -> Result {
-        // SAFETY: By this function's own contract; nobody else uses the file yet.
+        // SAFETY: By this function's own contract; nobody else uses the file yet, and nobody has its
+        // lock.
         unsafe {
             Self::open(file, sequence, other)?;
+            let m = (*file).private_data.cast::<bindings::seq_file>();
+            // epoll polls a file under a lock that it also takes to show itself in /proc/PID/fdinfo,
+            // under the lock of that `seq_file`. Not this one: but lockdep tells them by their class.
+            bindings::__mutex_init(
+                &raw mut (*m).lock,
+                c"seq_file::Stream".as_char_ptr(),
+                kernel::static_lock_class!().as_ptr(),
+            );
             (*file).f_mode &= !FMODE_PREAD;
             (*file).f_pos = BEGINNING;
             Self::with_lock(file, |_, _, read| *read = BEGINNING);
