@@ -258,6 +258,20 @@ case_there_is_no_other_position() {
 		"-- seek=5 EINVAL -- seek=0 0 -- tell 0 -- pread=0 ESPIPE -- pread=7 ESPIPE "
 }
 
+# Who can have a position all the same, which means nothing, does no harm. (Each time there is something
+# to be read: io_uring would wait for it.)
+case_io_uring_reads_at_any_position() {
+	load "target=1,2 period_us=3600000000"
+	./helper file "$FOLLOW" uring=100000 rewind uring=0 rewind uring=30 rewind uring=-1 read tell \
+		rewind read >"$T/read"
+	note "$(grep '^--' "$T/read" | xargs)"
+	# With the offset -1 it reads on, as read() does.
+	for n in 3 4; do
+		awk -v n=$n '/^-- rewind/ { seen++; next } seen == n && $1 == "pid"' "$T/read" >"$T/rest"
+		same "tasks of part $n" "$(cut -d ' ' -f 2 "$T/rest" | xargs)" "1 2"
+	done
+}
+
 case_print_changes_nothing() {
 	several
 	cat "$FOLLOW" >"$T/before"

@@ -42,8 +42,8 @@ pub(crate) trait Sequence: Send + 'static {
 
 /// A sequence that goes on: behind its last record there will be others.
 ///
-/// There is no position to go back to but the beginning: `start` takes up where the reader is, and is
-/// never called with a position that means another place. (`read` counts from 1.)
+/// There is no position to go back to but the beginning: `start` takes up where the reader is, whatever
+/// the position. (`read` counts from 1. Only io_uring can ask for another position, which skips records.)
 pub(crate) trait Stream: Sequence {
     /// Goes to the beginning.
     fn rewind(&mut self);
@@ -97,8 +97,10 @@ impl<S: Sequence, O: Send + Sync + 'static> File<S, O> {
     pub(crate) unsafe fn open(file: *mut bindings::file, sequence: S, other: O) -> Result {
         let opened = KBox::new(Opened { sequence, other }, GFP_KERNEL)?;
 
+        let operations: &'static _ = &Self::OPERATIONS;
+
         // SAFETY: `file` is being opened, and the operations live as long as the module.
-        to_result(unsafe { bindings::seq_open(file, &Self::OPERATIONS) })?;
+        to_result(unsafe { bindings::seq_open(file, operations) })?;
 
         // SAFETY: `seq_open()` put its `seq_file` there, which nobody else knows yet.
         unsafe {
@@ -265,8 +267,9 @@ impl<S: Stream, O: Send + Sync + 'static> File<S, O> {
         offset: bindings::loff_t,
         whence: c_int,
     ) -> bindings::loff_t {
-        // SAFETY: By this function's own contract. Who seeks has the position locked.
-        let position = unsafe { &mut (*file).f_pos };
+        // SAFETY: By this function's own contract. Who seeks has the position locked, but for io_uring,
+        // which sets it without: hence no reference.
+        let position = unsafe { &raw mut (*file).f_pos };
         // CAST: A small number.
         let done = match (whence as u32, offset) {
             (bindings::SEEK_CUR, 0) => Ok(()),
@@ -276,7 +279,7 @@ impl<S: Stream, O: Send + Sync + 'static> File<S, O> {
                     sequence.rewind();
                     *unread = 0;
                     *read = BEGINNING;
-                    *position = BEGINNING;
+                    position.write_volatile(BEGINNING);
                     Ok(())
                 })
             },
@@ -289,7 +292,8 @@ impl<S: Stream, O: Send + Sync + 'static> File<S, O> {
             _ => Err(EINVAL),
         };
         match done {
-            Ok(()) => *position - BEGINNING,
+            // SAFETY: As above.
+            Ok(()) => unsafe { position.read_volatile() }.saturating_sub(BEGINNING),
             Err(error) => error.to_errno().into(),
         }
     }
