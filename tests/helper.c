@@ -21,6 +21,8 @@
  *                                               whatever the file is; -1 is where the file is
  *                                bad            a read() to an address that is not there
  *                                hold           says "held" on stderr, and waits for a SIGTERM
+ *   blocked FILE DATA REST     one write() of DATA and REST, which gets as far as REST, says "held" on
+ *                              stderr, and goes on after a SIGTERM; prints its result
  *   badpointer FILE            a read() to, and a write() from such an address; prints the results
  *   reread FILE                prints the file, "--", and after a seek back to 0 the file again
  *   hold FILE BYTES            prints BYTES of FILE, says "held" on stderr, and goes on to the end
@@ -60,6 +62,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -67,6 +70,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -491,6 +495,60 @@ static int hold(const char *file, size_t bytes)
 	fprintf(stderr, "held\n");
 	next_signal();
 	copy(fd, -1);
+	return 0;
+}
+
+/* What is to be written stands at the end of one page, and goes on in another, which is not there yet. */
+struct blocked {
+	const char *file;
+	char *from;
+	size_t length;
+};
+
+static void *blocked_writer(void *arg)
+{
+	struct blocked *blocked = arg;
+	int fd = open(blocked->file, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		fail(blocked->file);
+	print_result(write(fd, blocked->from, blocked->length));
+	putchar('\n');
+	close(fd);
+	return NULL;
+}
+
+static int write_blocked(const char *file, char *data, char *rest)
+{
+	size_t length = unescape(data), rest_length = unescape(rest);
+	char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct blocked blocked = { file, pages + 4096 - length, length + rest_length };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = {
+		.range = { (unsigned long)pages + 4096, 4096 },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	struct uffdio_copy page = { .dst = (unsigned long)pages + 4096, .len = 4096 };
+	struct uffd_msg message;
+	static char filled[4096] __attribute__((aligned(4096)));
+	pthread_t thread;
+
+	if (pages == MAP_FAILED || length > 4096 || rest_length > 4096 || fd < 0 ||
+	    ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &range))
+		fail("userfaultfd");
+	memcpy(blocked.from, data, length);
+	memcpy(filled, rest, rest_length);
+	page.src = (unsigned long)filled;
+	if (pthread_create(&thread, NULL, blocked_writer, &blocked))
+		fail("pthread_create");
+	if (read(fd, &message, sizeof(message)) != sizeof(message) || message.event != UFFD_EVENT_PAGEFAULT)
+		fail("userfaultfd");
+	fprintf(stderr, "held\n");
+	next_signal();
+	if (ioctl(fd, UFFDIO_COPY, &page))
+		fail("userfaultfd");
+	pthread_join(thread, NULL);
 	return 0;
 }
 
@@ -981,6 +1039,8 @@ int main(int argc, char **argv)
 		return answer(syscall(SYS_delete_module, argv[2], O_NONBLOCK));
 	if (argc >= 4 && !strcmp(command, "write"))
 		return write_all(argv[2], argv + 3);
+	if (argc == 5 && !strcmp(command, "blocked"))
+		return write_blocked(argv[2], argv[3], argv[4]);
 	if (argc == 3 && !strcmp(command, "badpointer"))
 		return badpointer(argv[2]);
 	if (argc >= 4 && !strcmp(command, "file"))

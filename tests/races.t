@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=dash source-path=SCRIPTDIR
+# kernels: stock debug kcsan
+# vm: -m 768
+#
+# Many do many things at once (tests/race.c), until each has had so many hits: $RACES times what is
+# below, and less of it where an emulated processor takes long for everything.
+
+. ./guest.sh
+
+case ${KERNEL-} in
+debug) SLOW=4 ;;
+kcsan) SLOW=8 ;;
+*) SLOW=1 ;;
+esac
+
+# race ACTOR:HITS[:ARGUMENT]...
+race() {
+	for actor; do
+		rest=${actor#*:}
+		number=${rest%%:*}
+		argument=${rest#"$number"}
+		set -- "$@" "${actor%%:*}:$(((number * ${RACES:-1} + SLOW - 1) / SLOW))$argument"
+		shift
+	done
+	./race $((600 * ${RACES:-1})) "$@" >"$T/race" || fail "$(cat "$T/race")"
+	note "$(cat "$T/race")"
+}
+
+# Whoever is said to live does so: by PID and, in ticks, start.
+living_are_there() {
+	awk '$6 != "X" { printf "%d %d\n", $2, $4 / 10000000 }' "$TASKS" >"$T/living"
+	while read -r pid start; do
+		[ "$(stat_field "/proc/$pid/stat" 22)" = "$start" ] || return 1
+	done <"$T/living"
+}
+
+# settled: when all is over, exits are found, nothing was lost uncounted, and all works as before.
+settled() {
+	echo 1000 >"$PARAMETERS/period_us"
+	echo 3600 >"$PARAMETERS/max_samples"
+	printf 'print all\nstart\n' >"$FILE"
+	await living_are_there
+	echo stop >"$FILE"
+	samples | sound
+	adds_up
+	# No sample bears a number beyond the instants that there were; each task has its newest.
+	awk 'NR == FNR { newest[$2 " " $22] = $20; next }
+		($2 " " $4) in newest && newest[$2 " " $4] >= $12 + $18' "$T/samples" "$T/tasks" >"$T/unsound"
+	[ ! -s "$T/unsound" ] || fail "more instants than there were: $(cat "$T/unsound")"
+	spawn pause
+	echo start >"$FILE"
+	echo "$PID" >"$FILE"
+	later "$PID" 10
+	agrees "$PID"
+}
+
+case_adding_and_removing_while_sampling() {
+	load "period_us=200 max_mib=10"
+	race add:4000 add:4000 add:4000 print:1000
+	settled
+}
+
+case_readers_while_blocks_go() {
+	load "period_us=200 max_samples=200 max_mib=2"
+	race add:300 clear:100 reclaim:100 read:300:"$FILE" read:300:"$FILE" read:300:"$TASKS" read:100:"$SYSFS" \
+		follow:1000 underfoot:100
+	settled
+}
+
+case_lives_of_all_kinds() {
+	load "period_us=500 max_tasks=200"
+	race exit:200 zombie:200 exec:50 exec-nonleader:50 leader-exit:100 clones:20 tids:50 reuse:50 \
+		read:20:"$FILE" follow:100
+	settled
+}
+
+case_lives_that_others_take_away() {
+	load "period_us=500 max_tasks=100"
+	race exit:200 zombie:100 exec-nonleader:50 leader-exit:100 clones:10 tids:50 reuse:20 \
+		add:1000 clear:50 underfoot:20 read:50:"$TASKS"
+	settled
+}
+
+case_parameters_against_all() {
+	load period_us=1000
+	race startstop:200 parameters:500 parameters:500 add:500 clear:50 reclaim:20 exit:100 exec:20 \
+		read:50:"$FILE" read:50:"$SYSFS" follow:200 print:100 stream:20
+	settled
+}
+
+case_a_process_whose_threads_come_and_go() {
+	load period_us=1000
+	race threads:8000:2000 add:1000 read:100:"$TASKS" read:50:"$FILE" tids:20 clear:20
+	settled
+}
+
+case_the_module_goes_under_everybody() {
+	load "target=1,2 period_us=100"
+	race module:60:"taskmonitor.ko target=1,2 period_us=100" read:20:"$FILE" read:20:"$TASKS" read:20:"$SYSFS" \
+		follow:50 stream:20 parameters:100 add:100 exit:50
+	# It may be there, or not.
+	[ -e /sys/module/taskmonitor ] || load "target=1,2 period_us=100"
+	settled
+}
+
+# writer FILE DATA REST: stands in a write() between the two. What it prints goes to $T/written.
+writer() {
+	: >"$T/holder"
+	./helper blocked "$@" >"$T/written" 2>"$T/holder" &
+	HOLDER=$!
+	echo "$HOLDER" >>"$T/pids"
+	await grep -q held "$T/holder"
+}
+
+case_a_writer_stands_in_the_midst_of_a_command() {
+	load
+	spawn pause
+	rest=${PID#?}
+	writer "$FILE" "${PID%"$rest"}" "$rest\n"
+	# It keeps the module, and nobody waiting.
+	same rmmod "$(./helper rmmod taskmonitor)" EAGAIN
+	echo 1 >"$FILE"
+	same tasks "$(cut -d ' ' -f 2 "$TASKS" | xargs)" 1
+	released
+	same "the write" "$(cat "$T/written")" $((${#PID} + 1))
+	same tasks "$(cut -d ' ' -f 2 "$TASKS" | xargs)" "1 $PID"
+}
+
+# sysfs takes all of a write in before it looks for whom it is.
+case_a_writer_to_sysfs_keeps_nobody() {
+	load
+	writer "$SYSFS" 1 '\n'
+	unload
+	released
+	same "the write" "$(cat "$T/written")" ENODEV
+	load
+	writer "$PARAMETERS/period_us" 50 '00\n'
+	unload
+	released
+	same "the write" "$(cat "$T/written")" ENODEV
+}
+
+# suspends LEVEL: up to that level of pm_test. (The rest of it is a matter of the machine.)
+suspends() {
+	# What the kernel says of devices and processors that go and come back is no matter.
+	log_noisy
+	echo 1 >/sys/module/suspend/parameters/pm_test_delay
+	load "target=1 period_us=1000"
+	race suspend:4:"$1" add:200 exit:20 read:20:"$FILE" follow:50
+	settled
+	# Time went on meanwhile, and the grid with it.
+	samples 1 >"$T/lines"
+	sound <"$T/lines"
+}
+
+case_suspend_freezes_tasks() {
+	suspends freezer
+}
+
+case_suspend_stops_devices() {
+	suspends devices
+}
+
+case_suspend_stops_processors() {
+	suspends core
+}
+
+run_cases "$@"
