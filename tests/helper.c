@@ -47,6 +47,7 @@
  *   pause
  *   burn user|sys MS           has used that much CPU time in user or kernel mode
  *   named NAME                 has this name (comm; escapes as above)
+ *   renaming NAME NAME         changes its name all the while, from the one to the other
  *   grow MIB                   has that much more memory resident
  *   threads N MS               N threads, "tid TID" of each printed, have used MS each; SIGUSR1 ends
  *                              the last of them
@@ -778,6 +779,16 @@ static void be_named(void)
 	rest();
 }
 
+static void be_renaming(void)
+{
+	for (int i = 0; i < 2; i++)
+		arguments[i][unescape(arguments[i])] = 0;
+	sigprocmask(SIG_UNBLOCK, &steering, NULL);
+	puts("ready");
+	for (int i = 0;; i = !i)
+		prctl(PR_SET_NAME, arguments[i]);
+}
+
 static void be_grow(void)
 {
 	size_t size = number(arguments[0]) << 20;
@@ -789,7 +800,7 @@ static void be_grow(void)
 	rest();
 }
 
-#define THREADS_MAX 4096
+#define THREADS_MAX 16384
 static struct worker {
 	pthread_t thread;
 	pid_t tid;
@@ -1018,6 +1029,7 @@ int main(int argc, char **argv)
 		{ "pause", 0, rest },
 		{ "burn", 2, be_burn },
 		{ "named", 1, be_named },
+		{ "renaming", 2, be_renaming },
 		{ "grow", 1, be_grow },
 		{ "threads", 2, be_threads },
 		{ "leader-exit", 2, be_leader_exit },
