@@ -74,6 +74,7 @@ case_what_is_open_stays_open_after_dropping_rights() {
 	spawn pause
 	load target=1
 	for file in "$FILE" "$SYSFS"; do
+		# shellcheck disable=SC2094 # three ways to open it
 		# (An open file lets no one unload the module, or not for long; so each is closed again.)
 		{
 			as_user "head -n 1 <&3 | cut -d ' ' -f 1-2; echo $PID >&3" >"$T/said"
@@ -165,6 +166,7 @@ case_a_container_has_the_whole_monitor() {
 case_descriptors_that_cross_namespaces() {
 	spawn pause
 	load "target=$PID,2"
+	# shellcheck disable=SC2094 # two ways to open it
 	{
 		inside "echo 1 >&3; ./helper write /proc/self/fd/3 \"$PID\\n\" \"-$PID\\n\"; cut -d ' ' -f 1-2 <&4" >"$T/said"
 		same "said inside" "$(xargs <"$T/said")" "ESRCH ENOENT pid 0 pid 0 pid 1"

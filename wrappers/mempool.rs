@@ -13,6 +13,7 @@
 use core::{
     cell::UnsafeCell,
     convert::Infallible,
+    ffi::c_void,
     mem::ManuallyDrop,
     ops::Deref,
     ops::DerefMut,
@@ -106,11 +107,38 @@ impl<T> Pool<T> {
 
         // SAFETY: The type invariant says that this is a pool.
         let object = unsafe { bindings::mempool_alloc_noprof(self.ptr.as_ptr(), flags) };
+
+        // SAFETY: Just allocated from this pool, if it is not NULL.
+        unsafe { self.init(object, value) }
+    }
+
+    /// Takes an object from the reserve, as [`Self::alloc`] does when the cache has none. For unit tests.
+    /// Wraps `mempool_alloc_preallocated()`.
+    #[cfg(CONFIG_KUNIT = "y")]
+    fn alloc_preallocated(self: &Arc<Self>, value: T) -> Option<UniqueRef<T>> {
+        // SAFETY: The type invariant says that this is a pool.
+        let object = unsafe { bindings::mempool_alloc_preallocated(self.ptr.as_ptr()) };
+
+        // SAFETY: Just allocated from this pool, if it is not NULL.
+        unsafe { self.init(object, value) }
+    }
+
+    /// Makes an object of memory. Returns `None` for NULL.
+    ///
+    /// # Safety
+    ///
+    /// `object` must be NULL, or allocated from this pool and known to nobody else.
+    unsafe fn init(
+        self: &Arc<Self>,
+        object: *mut c_void,
+        value: impl Init<T, Infallible>,
+    ) -> Option<UniqueRef<T>> {
         let object = NonNull::new(object)?.cast::<Object<T>>();
         let place = object.as_ptr();
 
-        // SAFETY: The cache was made for `Object<T>`, so this is memory for one, that nobody else
-        // knows of. Each field is written, and none read; the initialiser cannot fail.
+        // SAFETY: The cache was made for `Object<T>`, so by this function's own contract this is memory
+        // for one, that nobody else knows of. Each field is written, and none read; the initialiser
+        // cannot fail.
         unsafe {
             (&raw mut (*place).refcount).write(Refcount::new(1));
             // INVARIANT: In no queue, hence no neighbours.
@@ -492,6 +520,21 @@ mod tests {
         assert_eq!(pool.allocated(), 1);
         assert!(other.is_unique());
         assert!(other.put());
+        assert_eq!(pool.allocated(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn what_refills_the_reserve_does_not_give_memory_back() -> Result {
+        let pool = pool()?;
+        let ordinary = object(&pool, 1)?;
+        let reserved = pool.alloc_preallocated(2).ok_or(ENOMEM)?.share();
+        assert!(pool.alloc_preallocated(3).is_none());
+        // The first one that is freed is kept, wherever it comes from; the next one is not.
+        assert!(!ordinary.put());
+        let again = pool.alloc_preallocated(4).ok_or(ENOMEM)?.share();
+        assert!(!reserved.put());
+        assert!(again.put());
         assert_eq!(pool.allocated(), 0);
         Ok(())
     }
