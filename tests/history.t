@@ -36,8 +36,9 @@ case_order_in_a_task() {
 	spawn burn user 200
 	a=$PID
 	spawn pause
-	load "target=$a,$PID,1 period_us=1000"
+	load "target=$a,$PID,1 period_us=1000 max_samples=50000"
 	later "$PID" 100
+	echo stop >"$FILE"
 	samples | sound
 	same tasks "$(shown)" "$a $PID 1"
 	same "first seq" "$(samples "$a" | key seq | head -n 1)" 0
