@@ -196,6 +196,7 @@ run_cases() {
 	dmesg -c >/dev/null
 	for name; do
 		number=$((number + 1))
+		began=$(uptime_s)
 		: >"$T/allowed"
 		: >"$T/pids"
 		rm -f "$T/noisy"
@@ -216,6 +217,7 @@ run_cases() {
 		if [ "$status" = 0 ] && [ ! -s "$T/left" ] && [ ! -s "$T/foreign" ]; then
 			echo "ok $number $(echo "$name" | tr _ ' ')"
 			sed 's/^/# /' "$T/notes"
+			[ $(($(uptime_s) - began)) -lt 30 ] || echo "# took $(($(uptime_s) - began)) s"
 			continue
 		fi
 		echo "not ok $number $(echo "$name" | tr _ ' ')"
@@ -228,11 +230,25 @@ run_cases() {
 	log_check
 }
 
+uptime_s() {
+	cut -d . -f 1 /proc/uptime
+}
+
 # --- words -------------------------------------------------------------------------------------------
 
 fail() {
 	echo "$*"
 	exit 1
+}
+
+# few N: how often to do what is worth doing N times where that does not take long. Kernels with checkers
+# are slow.
+few() {
+	case ${KERNEL-} in
+	debug) echo $((($1 + 4) / 5)) ;;
+	kcsan) echo $((($1 + 9) / 10)) ;;
+	*) echo "$1" ;;
+	esac
 }
 
 # note TEXT: a figure that is worth showing, if the case passes.

@@ -149,10 +149,10 @@ case_reclaim_waits_for_its_turn() {
 	load "period_us=100 max_samples=1000000 max_mib=40"
 	some 50
 	LIMIT=300
-	spawn threads 1000 0
+	spawn threads "$(few 1000)" 0
 	echo "$PID" >"$FILE"
 	for _ in 1 2 3 4; do
-		await have samples 200000
+		await have samples "$(few 200000)"
 		samples=$(total samples) reclaimed=$(total reclaimed)
 		echo 2 >/proc/sys/vm/drop_caches
 		between reclaimed $(($(total reclaimed) - reclaimed)) $((samples * 8 / 10)) 100000000
@@ -163,12 +163,12 @@ case_a_long_history_is_given_back_at_once() {
 	load "period_us=100 max_samples=16000000 max_mib=80"
 	some 20
 	LIMIT=300
-	await have samples 1000000
+	await have samples "$(few 1000000)"
 	before=$(slab_kib)
 	echo clear >"$FILE"
-	await slabs_are $((before - 40000))
+	await slabs_are $((before - $(few 40000)))
 	later "$(echo "$TIDS" | head -n 1)" 100
-	await have samples 300000
+	await have samples "$(few 300000)"
 	# Without a pause of the others.
 	for tid in $TIDS; do
 		echo "-$tid" >"$FILE"
@@ -191,10 +191,10 @@ case_unloading_a_long_history() {
 	load "period_us=100 max_samples=16000000 max_mib=80"
 	some 20
 	LIMIT=300
-	await have samples 1000000
+	await have samples "$(few 1000000)"
 	before=$(slab_kib)
 	unload
-	await slabs_are $((before - 50000))
+	await slabs_are $((before - $(few 50000)))
 }
 
 case_pressure_while_tasks_come_and_go() {
@@ -208,7 +208,7 @@ case_pressure_while_tasks_come_and_go() {
 	) &
 	pressure=$!
 	echo $pressure >>"$T/pids"
-	for _ in $(seq 40); do
+	for _ in $(seq "$(few 40)"); do
 		spawn pause
 		echo "$PID" >"$FILE"
 		end_task

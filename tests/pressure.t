@@ -58,6 +58,7 @@ history() {
 		BYSTANDERS="$BYSTANDERS $PID"
 	done
 	spawn threads 300 0
+	BYSTANDERS="$BYSTANDERS $PID"
 	# What programs may have: with half of it taken, there is room for the rest.
 	SHARE=$(($(mib MemAvailable) / 2))
 	load "period_us=1000 max_samples=16000000 max_mib=$(mib MemTotal) sampling=N"

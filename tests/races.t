@@ -4,15 +4,9 @@
 # vm: -m 768
 #
 # Many do many things at once (tests/race.c), until each has had so many hits: $RACES times what is
-# below, and less of it where an emulated processor takes long for everything.
+# below, and a part of it on kernels with checkers.
 
 . ./guest.sh
-
-case ${KERNEL-} in
-debug) SLOW=4 ;;
-kcsan) SLOW=8 ;;
-*) SLOW=1 ;;
-esac
 
 # race ACTOR:HITS[:ARGUMENT]...
 race() {
@@ -20,7 +14,7 @@ race() {
 		rest=${actor#*:}
 		number=${rest%%:*}
 		argument=${rest#"$number"}
-		set -- "$@" "${actor%%:*}:$(((number * ${RACES:-1} + SLOW - 1) / SLOW))$argument"
+		set -- "$@" "${actor%%:*}:$(few $((number * ${RACES:-1})))$argument"
 		shift
 	done
 	./race $((600 * ${RACES:-1})) "$@" >"$T/race" || fail "$(cat "$T/race")"
