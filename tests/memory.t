@@ -115,16 +115,17 @@ case_a_follower_sees_a_gap() {
 # The machine has so much less memory than the history and a program want together that one of them
 # must give way.
 case_a_program_gets_memory_back() {
-	load "period_us=100 max_samples=100000 max_mib=110"
+	mib=$(few 110)
+	load "period_us=100 max_samples=100000 max_mib=$mib"
 	size=$(awk '/^task_sample / { print $4 }' /proc/slabinfo)
-	leave $((110 * size / 1016 + 60))
+	leave $((mib * size / 1016 + 60))
 	some 100
 	LIMIT=300
-	await have samples 1700000
+	await have samples "$(few 1700000)"
 	between "free, KiB" "$(free_kib)" 1000 100000
-	spawn grow 120
+	spawn grow $((60 + mib / 2))
 	adds_up_roughly
-	between "reclaimed" "$(total reclaimed)" 500000 100000000
+	between "reclaimed" "$(total reclaimed)" "$(few 500000)" 100000000
 	for tid in $TIDS; do
 		between "samples left of $tid" "$(status "$tid" samples)" 1 100000
 	done

@@ -705,6 +705,43 @@ static void life_tids(void)
 	reap(pid);
 }
 
+/* When the process began, in ticks of 10 ms. */
+static unsigned long start_of(pid_t pid)
+{
+	char file[32], line[1024], *at;
+	unsigned long start;
+	FILE *f;
+
+	snprintf(file, sizeof(file), "/proc/%d/stat", pid);
+	f = fopen(file, "re");
+	if (!f || !fgets(line, sizeof(line), f))
+		wrong("%s", file);
+	fclose(f);
+	/* Field 22, behind the name, which is field 2 and may hold anything. */
+	at = strrchr(line, ')');
+	if (!at || sscanf(at, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %lu",
+			  &start) != 1)
+		wrong("%s: \"%s\"", file, line);
+	return start;
+}
+
+/* Whether this very process is monitored, not another one that had its PID. */
+static bool is_monitored(pid_t pid)
+{
+	unsigned long start = start_of(pid), other_pid, other_start;
+	FILE *f = fopen(TASKS, "re");
+	bool found = false;
+	char line[512];
+
+	if (!f)
+		wrong("cannot open %s", TASKS);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "pid %lu start %lu", &other_pid, &other_start) == 2)
+			found |= other_pid == (unsigned long)pid && other_start / 10000000 == start;
+	fclose(f);
+	return found;
+}
+
 static void life_reuse(void)
 {
 	char text[16];
@@ -727,10 +764,12 @@ static void life_reuse(void)
 			pause();
 	}
 	if (second == first) {
-		static const int FULL[] = { ENOSPC, 0 };
-
-		/* Whatever is known of the number's former owner: this is another task. */
-		command(FULL, "%d\n", second);
+		/*
+		 * Whatever is known of the number's former owner: this is another task. Those who add all
+		 * numbers in turn may have come first.
+		 */
+		if (command(ADDING_WHAT_IS_THERE, "%d\n", second) == EEXIST && !is_monitored(second))
+			wrong("%d is said to be monitored, but is not", second);
 		hit();
 	}
 	kill(second, SIGKILL);
