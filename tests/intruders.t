@@ -57,7 +57,7 @@ as_root_of_a_namespace() {
 }
 
 case_root_of_a_user_namespace() {
-	load target=1
+	load "target=1 period_us=3600000000"
 	same "who that is" "$(as_root_of_a_namespace "id -u; grep CapEff /proc/self/status | grep -c 'f$'" | xargs)" "0 1"
 	chmod 755 /sys/kernel/debug
 	closed_to as_root_of_a_namespace
@@ -72,7 +72,7 @@ case_root_of_a_user_namespace() {
 # on what is open is to hand on the right.
 case_what_is_open_stays_open_after_dropping_rights() {
 	spawn pause
-	load target=1
+	load "target=1 period_us=3600000000"
 	for file in "$FILE" "$SYSFS"; do
 		# shellcheck disable=SC2094 # three ways to open it
 		# (An open file lets no one unload the module, or not for long; so each is closed again.)
@@ -165,7 +165,7 @@ case_a_container_has_the_whole_monitor() {
 # Whoever opened it, PIDs are those of the task that calls write(), and of the one that calls read().
 case_descriptors_that_cross_namespaces() {
 	spawn pause
-	load "target=$PID,2"
+	load "target=$PID,2 period_us=3600000000"
 	# shellcheck disable=SC2094 # two ways to open it
 	{
 		inside "echo 1 >&3; ./helper write /proc/self/fd/3 \"$PID\\n\" \"-$PID\\n\"; cut -d ' ' -f 1-2 <&4" >"$T/said"
