@@ -64,6 +64,8 @@
 /* What all actors share. */
 static struct {
 	atomic_bool over;
+	/* Somebody has tried in vain for long to unload the module. */
+	atomic_bool held;
 	atomic_long hits[ACTORS];
 	/* The tasks that may be added: the last ones are of the short-lived. */
 	atomic_int world[WORLD];
@@ -124,8 +126,12 @@ static void pause_a_little(void)
 /* Opens one of the module's files; -1 where that is not there, if the module comes and goes. */
 static int open_file(const char *file, int flags)
 {
-	int fd = open(file, flags | O_CLOEXEC);
+	int fd;
 
+	/* Most wait a moment then; some come in between all the same. */
+	while (atomic_load(&shared->held) && !over() && below(8))
+		usleep(1000);
+	fd = open(file, flags | O_CLOEXEC);
 	if (fd < 0 && !(module_goes && (errno == ENOENT || errno == EAGAIN || errno == ENODEV || errno == ENXIO)))
 		wrong("cannot open %s", file);
 	return fd;
@@ -465,7 +471,7 @@ static void follow(void)
 	if (fd < 0)
 		return;
 	begin(&reading, FOLLOW);
-	for (int i = 0; i < 200 && !over(); i++) {
+	for (int i = 0; i < 200 && !over() && !atomic_load(&shared->held); i++) {
 		struct pollfd p = { .fd = fd, .events = POLLIN };
 		long lines = reading.lines;
 
@@ -835,7 +841,8 @@ static void module(void)
 		loaded = true;
 		usleep(below(20000));
 	}
-	while (!over()) {
+	for (int i = 0; !over(); i++) {
+		atomic_store(&shared->held, i > 50);
 		if (!syscall(SYS_delete_module, "taskmonitor", O_NONBLOCK)) {
 			loaded = false;
 			hit();
@@ -845,6 +852,7 @@ static void module(void)
 			wrong("rmmod");
 		usleep(below(300));
 	}
+	atomic_store(&shared->held, false);
 }
 
 /* Writers whose streams of commands are so long that they are in the midst of them most of the time. */
