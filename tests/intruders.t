@@ -252,7 +252,7 @@ case_no_address_of_the_kernel() {
 many_threads() {
 	echo 30000 >/proc/sys/kernel/threads-max
 	ulimit -u unlimited
-	spawn threads "$1" 0
+	spawn threads "$(few "$1")" 0
 	sed -n 's/^tid //p' "$OUT" >"$T/tids"
 }
 
@@ -284,7 +284,7 @@ case_memory_that_readers_keep() {
 	done
 	later "$(head -n 1 "$T/tids")" 50
 	note "blocks $(blocks), of which max_mib lets $most be"
-	between "blocks" "$(blocks)" "$((most / 2))" $((most + 20 * 300 + HELD))
+	between "blocks" "$(blocks)" "$((most / 2))" $((most + 20 * $(few 300) + HELD))
 	# A block of each task is there, whatever readers keep.
 	later "$(tail -n 1 "$T/tids")" 50
 	while read -r pid; do
@@ -333,8 +333,8 @@ case_half_a_processor() {
 	many_threads 5000
 	load "target=$PID period_us=100"
 	begin
-	await has_missed 40000
-	at_most_half "a process of 5,000 threads, each 100 us"
+	await has_missed "$(few 40000)"
+	at_most_half "a process of $(few 5000) threads, each 100 us"
 	# There was more to do than that.
 	between "instants without a sample for each that has one" \
 		$(($(status "$PID" missed) / $(status "$PID" taken))) 2 100000
@@ -344,18 +344,18 @@ case_half_a_processor() {
 	echo 100 >"$PARAMETERS/period_us"
 	PID=$(head -n 1 "$T/tids")
 	begin
-	await has_missed 40000
-	at_most_half "5,000 tasks, each 100 us"
+	await has_missed "$(few 40000)"
+	at_most_half "$(few 5000) tasks, each 100 us"
 }
 
 # Each of them wakes the thread up.
 case_half_a_processor_however_many_commands() {
 	load "target=1 period_us=3600000000"
 	for commands in start "$(printf 'stop\nstart')"; do
-		yes "$commands" | head -n 4000000 >"$T/many"
+		yes "$commands" | head -n "$(few 1000000)" >"$T/many"
 		begin
 		writes "$(wc -c <"$T/many")" "@$T/many"
-		at_most_half "four million commands"
+		at_most_half "$(wc -l <"$T/many") commands"
 	done
 	rm "$T/many"
 	echo 1000 >"$PARAMETERS/period_us"
