@@ -37,6 +37,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -750,8 +751,12 @@ static bool is_monitored(pid_t pid)
 
 static void life_reuse(void)
 {
-	char text[16];
 	pid_t first = child(), second;
+	struct clone_args again = {
+		.exit_signal = SIGCHLD,
+		.set_tid = (unsigned long)&first,
+		.set_tid_size = 1,
+	};
 
 	if (!first)
 		_exit(0);
@@ -759,28 +764,28 @@ static void life_reuse(void)
 	if (waitpid(first, NULL, 0) != first)
 		wrong("wait for %d", first);
 	publish(0);
-	snprintf(text, sizeof(text), "%d", first - 1);
-	put("/proc/sys/kernel/ns_last_pid", text, NONE);
-	second = fork();
-	if (second < 0)
-		wrong("fork");
+	second = syscall(SYS_clone3, &again, sizeof(again));
+	if (second < 0) {
+		/* Somebody else has it already. */
+		if (errno != EEXIST)
+			wrong("clone3");
+		return;
+	}
 	if (!second) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (;;)
 			pause();
 	}
-	if (second == first) {
-		/*
-		 * Whatever is known of the number's former owner: this is another task. Those who add all
-		 * numbers in turn may have come first.
-		 */
-		if (command(ADDING_WHAT_IS_THERE, "%d\n", second) == EEXIST && !is_monitored(second))
-			wrong("%d is said to be monitored, but is not", second);
-		hit();
-	}
+	/*
+	 * Whatever is known of the number's former owner: this is another task. Those who add all numbers
+	 * in turn may have come first.
+	 */
+	if (command(ADDING_WHAT_IS_THERE, "%d\n", second) == EEXIST && !is_monitored(second))
+		wrong("%d is said to be monitored, but is not", second);
 	kill(second, SIGKILL);
 	if (waitpid(second, NULL, 0) != second)
 		wrong("wait for %d", second);
+	hit();
 }
 
 static void *come_and_go(void *unused)

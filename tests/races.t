@@ -64,7 +64,7 @@ case_readers_while_blocks_go() {
 
 case_lives_of_all_kinds() {
 	load "period_us=500 max_tasks=200"
-	race exit:200 zombie:200 exec:50 exec-nonleader:50 leader-exit:100 clones:20 tids:50 reuse:10 \
+	race exit:200 zombie:200 exec:50 exec-nonleader:50 leader-exit:100 clones:20 tids:50 reuse:50 \
 		read:20:"$FILE" follow:100
 	settled
 }
