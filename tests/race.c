@@ -829,6 +829,8 @@ static void suspend(void)
 	put("/sys/power/pm_test", argument, NONE);
 	if (!put("/sys/power/state", "mem", BUSY))
 		hit();
+	/* The others are to get on, too. */
+	usleep(below(2000000));
 }
 
 static void module(void)
