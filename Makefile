@@ -64,6 +64,6 @@ help:
 	@echo '  make test KERNEL=debug   the same on a kernel with KASAN, lockdep, kmemleak, KUnit, and'
 	@echo '                       allocations that fail; KERNEL=kcsan: the concurrent ones under KCSAN'
 	@echo '  make test-the-tests  makes mistakes, and sees them caught; MISTAKES="double-put" only these'
-	@echo '  make soak            what takes hours: 1000 loads and unloads, KCSAN, short memory, ...'
+	@echo '  make soak            what takes hours: 1000 loads and unloads, a million random commands, KCSAN, ...'
 	@echo '  make lint            rustfmt, clippy, modpost, shellcheck'
 	@echo '  variables: KERNEL=KERNEL SUITE=SUITE RELEASE=RELEASE MIRROR=ADDRESS (see scripts/lib.sh)'
