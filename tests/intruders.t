@@ -206,13 +206,13 @@ case_a_name_that_changes_while_it_is_read() {
 	echo "$PID" >"$FILE"
 	spawn pause
 	echo "$PID" >"$FILE"
-	for i in $(seq 500); do
+	for _ in $(seq "$(few 500)"); do
 		cat "$TASKS"
 	done >"$T/tasks"
-	awk -v pid="$PID" '
+	awk -v pid="$PID" -v times="$(few 500)" '
 		NF < 30 || $29 != "comm" { exit 1 }
 		NR % 2 == 0 && ($2 != pid || $30 != "helper" || NF != 30) { exit 1 }
-		END { exit NR != 1000 }' "$T/tasks" || fail "lines of another form"
+		END { exit NR != 2 * times }' "$T/tasks" || fail "lines of another form"
 	! tr -d '\n' <"$T/tasks" | grep -q '[^ -~]' || fail "other bytes than printable ASCII"
 	between "names that were seen" "$(awk 'NR % 2' "$T/tasks" | sed 's/.* comm //' | sort -u | wc -l)" 2 1000
 }
