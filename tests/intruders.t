@@ -210,9 +210,9 @@ case_a_name_that_changes_while_it_is_read() {
 		cat "$TASKS"
 	done >"$T/tasks"
 	awk -v pid="$PID" -v times="$(few 500)" '
-		NF < 30 || $29 != "comm" { exit 1 }
-		NR % 2 == 0 && ($2 != pid || $30 != "helper" || NF != 30) { exit 1 }
-		END { exit NR != 2 * times }' "$T/tasks" || fail "lines of another form"
+		NF < 30 || $29 != "comm" { wrong = 1 }
+		NR % 2 == 0 && ($2 != pid || $30 != "helper" || NF != 30) { wrong = 1 }
+		END { exit wrong || NR != 2 * times }' "$T/tasks" || fail "lines of another form"
 	! tr -d '\n' <"$T/tasks" | grep -q '[^ -~]' || fail "other bytes than printable ASCII"
 	between "names that were seen" "$(awk 'NR % 2' "$T/tasks" | sed 's/.* comm //' | sort -u | wc -l)" 2 1000
 }
