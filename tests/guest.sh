@@ -37,7 +37,7 @@ log_allowed() {
 # a kernel with KUnit, when it is not to run the unit tests
 ^kunit: (kunit: )?disabled$
 # a test asks for memory back
-^sh \([0-9]+\): drop_caches: [0-9]$
+^(sh|race) \([0-9]+\): drop_caches: [0-9]$
 # an emulated processor is slow, and the kernel notices
 ^hrtimer: interrupt took [0-9]+ ns$
 ^perf: interrupt took too long

@@ -430,8 +430,7 @@ static void reclaim(void)
 		close(fd);
 		globfree(&found);
 	} else {
-		/* 4: without a word in the kernel log. */
-		put("/proc/sys/vm/drop_caches", "6\n", NONE);
+		put("/proc/sys/vm/drop_caches", "2\n", NONE);
 	}
 	/* (Others may remove the tasks whose samples were counted: not every success is seen.) */
 	if (reclaimed() > before)
