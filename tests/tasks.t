@@ -119,6 +119,8 @@ case_an_exec_changes_the_name() {
 	pid=$!
 	echo $pid >>"$T/pids"
 	echo $pid >"$FILE"
+	# (Busybox begins under another name.)
+	await grep -qx sh "/proc/$pid/comm"
 	same comm "$(status "$pid" comm)" sh
 	echo >"$T/go"
 	await grep -qx sleep "/proc/$pid/comm"
