@@ -396,7 +396,7 @@ impl Monitor {
         self.pool.resize(reserve)
     }
 
-    /// Makes `sampler` the thread that is woken up when there is news; `None` when it ends.
+    /// Makes `sampler` the thread that is woken up when there is news; `None` while it rests, and when it ends.
     ///
     /// Context: may sleep.
     pub(crate) fn set_sampler(&self, sampler: Option<ARef<Task>>) {

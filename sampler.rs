@@ -24,12 +24,14 @@ impl kthread::Run for Monitor {
     /// Samples all tasks at each instant of the grid.
     ///
     /// A late wakeup does not shift later instants; if the next one has come before it, the former is
-    /// missed, which shows as a gap in `seq`. After a round that took a time T the thread rests for at
-    /// least T, so it never takes more than half a processor. Without tasks it does not wake up at all.
+    /// missed, which shows as a gap in `seq`. After work that took a time T the thread rests for at
+    /// least T, so it never takes more than half a processor, however often there is news. Without tasks
+    /// it does not wake up at all.
     fn run(&self, thread: &kthread::Current) {
-        self.set_sampler(Some(ARef::from(&**current!())));
-        // The last instant that was sampled, and the time until which to rest.
-        let (mut sampled, mut rest) = (0, 0);
+        let sampler = ARef::from(&**current!());
+        self.set_sampler(Some(sampler.clone()));
+        // The last instant that was sampled, the time until which to rest, and when work began.
+        let (mut sampled, mut rest, mut began) = (0, 0, monotonic_ns());
 
         while !thread.should_stop() {
             let news = self.news();
@@ -40,17 +42,34 @@ impl kthread::Run for Monitor {
                     Some(due) if schedule.now >= rest => {
                         self.round(due, thread);
                         sampled = due;
-                        let ended = monotonic_ns();
-                        rest = ended.saturating_add(ended.saturating_sub(schedule.now));
+                        rest = rest_after(began);
                         continue;
                     }
                     _ => deadline = Some(schedule.next.max(rest)),
                 }
             }
+            if rest < began {
+                rest = rest_after(began);
+            }
             thread.sleep_until(deadline, || self.news() == news);
+            began = monotonic_ns();
+            if began < rest {
+                // News, which can wait. More of it must not wake us up.
+                self.set_sampler(None);
+                rest = rest.saturating_add(monotonic_ns().saturating_sub(began));
+                thread.sleep_until(Some(rest), || true);
+                began = monotonic_ns();
+                self.set_sampler(Some(sampler.clone()));
+            }
         }
         self.set_sampler(None);
     }
+}
+
+/// Until when to rest after work that began at `began`, and has taken until now.
+fn rest_after(began: u64) -> u64 {
+    let now = monotonic_ns();
+    now.saturating_add(now.saturating_sub(began))
 }
 
 impl Monitor {
