@@ -2061,8 +2061,9 @@ static void one_call(int fd, int other, int pipes[2])
 		}
 		n = allowed("readv", chance(50) ? readv(fd, v, 8) : preadv(fd, v, 8, offset), total, EINVAL,
 			    follow ? ESPIPE : EINVAL, 0);
-		/* (Of a file with a read() of its own, each part is a read, which may end early, and so does all.) */
-		well_formed(buffer, n);
+		/* Each part is a read of its own, between which others may use the file. */
+		for (int i = 0; i < 8 && n > 0; n -= v[i++].iov_len)
+			well_formed(v[i].iov_base, n < (long)v[i].iov_len ? n : (long)v[i].iov_len);
 		break;
 	}
 	case 11:

@@ -53,4 +53,22 @@ case_it_gives_what_it_is_asked_for() {
 	same count "$(count)" 0
 }
 
+has_blocks() {
+	[ "$(count)" -ge "$1" ]
+}
+
+# However busy the lock is: a process of many threads is sampled all the time.
+case_it_waits_for_its_turn() {
+	spawn threads 300 0
+	load "target=1,2,$PID period_us=100 max_samples=1000000 max_mib=40"
+	LIMIT=300
+	await has_blocks 400
+	before=$(reclaimed)
+	for _ in $(seq 300); do
+		scan 1
+	done
+	# (A spare block of each task may be among them.)
+	between reclaimed $(($(reclaimed) - before)) $((290 * 17)) $((300 * 17))
+}
+
 run_cases "$@"
