@@ -25,7 +25,7 @@ case_a_task_is_added() {
 	three
 	echo "$A" >"$FILE"
 	same tasks "$(shown)" "$A"
-	same seq "$(newest "$A" seq)" 0
+	same seq "$(samples "$A" | head -n 1 | key seq)" 0
 	echo "$B" >"$FILE"
 	same tasks "$(shown)" "$A $B"
 }
