@@ -25,8 +25,8 @@ stock_module() {
 	packed=$(find "$entry" -name "$name.ko*" | head -n 1)
 	[[ $packed ]] || die "$package has no module $name"
 	case $packed in
-	*.xz) xz -dc "$packed" >"$into/$name.ko" ;;
-	*.zst) zstd -q -dc "$packed" >"$into/$name.ko" ;;
-	*) cp "$packed" "$into/$name.ko" ;;
-	esac || die "cannot unpack $packed"
+	*.xz) need xz:xz-utils && xz -dc "$packed" ;;
+	*.zst) need zstd:zstd && zstd -q -dc "$packed" ;;
+	*) cat "$packed" ;;
+	esac >"$into/$name.part" && mv "$into/$name.part" "$into/$name.ko" || die "cannot unpack $packed"
 }
