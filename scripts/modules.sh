@@ -28,5 +28,6 @@ stock_module() {
 	*.xz) need xz:xz-utils && xz -dc "$packed" ;;
 	*.zst) need zstd:zstd && zstd -q -dc "$packed" ;;
 	*) cat "$packed" ;;
-	esac >"$into/$name.part" && mv "$into/$name.part" "$into/$name.ko" || die "cannot unpack $packed"
+	esac >"$into/$name.part" || die "cannot unpack $packed"
+	mv "$into/$name.part" "$into/$name.ko"
 }
