@@ -317,6 +317,8 @@ writes_to() {
 spawn() {
 	spawned=$((${spawned-0} + 1))
 	OUT=$T/out.$spawned
+	# What is there of an earlier case does not say that this one is ready.
+	rm -f "$OUT"
 	./helper "$@" >"$OUT" &
 	echo $! >>"$T/pids"
 	await grep -q '^ready' "$OUT"

@@ -133,7 +133,7 @@ case_every_error() {
 # sysfs passes a page at most: what is behind it is a write of its own.
 case_a_write_longer_than_a_page() {
 	spawn pause
-	load
+	load period_us=3600000000
 	for _ in $(seq 1000); do
 		printf '%s\n-%s\n' "$PID" "$PID"
 	done >"$T/many"
