@@ -416,6 +416,29 @@ reclaim() {
 	done
 }
 
+# some N: N threads are monitored. Sets TIDS.
+some() {
+	spawn threads "$1" 0
+	TIDS=$(sed -n 's/^tid //p' "$OUT")
+	sed -n 's/^tid //p' "$OUT" >"$FILE"
+}
+
+# total KEY: the sum of it over all tasks.
+total() {
+	awk -v key="$1" '{ for (i = 1; i < NF; i += 2) if ($i == key) n += $(i + 1) } END { print n + 0 }' "$TASKS"
+}
+
+# have KEY N: that sum is N at least.
+have() {
+	[ "$(total "$1")" -ge "$2" ]
+}
+
+# As adds_up, for a history that is too long to be counted line by line.
+adds_up_roughly() {
+	awk '$12 != $10 + $14 + $16' "$TASKS" >"$T/unsound"
+	[ ! -s "$T/unsound" ] || fail "taken is not samples + evicted + reclaimed: $(head -n 3 "$T/unsound")"
+}
+
 # status PID [KEY]: what the file of the tasks says of it, or one value of that.
 status() {
 	awk -v pid="$1" -v key="${2-}" '

@@ -7,35 +7,6 @@
 
 . ./guest.sh
 
-# some N: N threads are sampled at the shortest period. Sets TIDS.
-some() {
-	spawn threads "$1" 0
-	TIDS=$(sed -n 's/^tid //p' "$OUT")
-	sed -n 's/^tid //p' "$OUT" >"$FILE"
-}
-
-# total KEY: the sum of it over all tasks.
-total() {
-	awk -v key="$1" '{ for (i = 1; i < NF; i += 2) if ($i == key) n += $(i + 1) } END { print n + 0 }' "$TASKS"
-}
-
-have() {
-	[ "$(total "$1")" -ge "$2" ]
-}
-
-# free_kib: memory that is not in use, as the kernel counts it.
-free_kib() {
-	awk '/^MemFree:/ { print $2 }' /proc/meminfo
-}
-
-# leave MIB: takes all memory that is free but about that, until `umount "$T/ballast"`.
-leave() {
-	mkdir -p "$T/ballast"
-	mount -t tmpfs -o size=100% none "$T/ballast"
-	dd if=/dev/zero of="$T/ballast/zeros" bs=1024 count=$(($(free_kib) - $1 * 1024)) 2>/dev/null
-	between "KiB that are left" "$(free_kib)" $(($1 * 800)) $(($1 * 1100))
-}
-
 case_all_but_the_newest_block_is_given_back() {
 	load "period_us=1000 max_mib=20"
 	some 20
@@ -110,44 +81,6 @@ case_a_follower_sees_a_gap() {
 	released
 	same "the newest sample" "$(grep "^pid $tid " "$T/followed" | tail -n 1)" "$(newest "$tid")"
 	between "samples read" "$(grep -c "^pid $tid " "$T/followed")" 18 51
-}
-
-# The machine has so much less memory than the history and a program want together that one of them
-# must give way.
-case_a_program_gets_memory_back() {
-	# KASAN keeps what is freed, up to a part of all memory, so that little comes back.
-	if [ "${KERNEL-}" = debug ]; then
-		note "not on the debug kernel"
-		return
-	fi
-	mib=$(few 110)
-	load "period_us=100 max_samples=100000 max_mib=$mib"
-	size=$(awk '/^task_sample / { print $4 }' /proc/slabinfo)
-	leave $((mib * size / 1016 + 60))
-	some 100
-	LIMIT=300
-	await have samples "$(few 1700000)"
-	between "free, KiB" "$(free_kib)" 1000 100000
-	spawn grow $((60 + mib / 2))
-	adds_up_roughly
-	between "reclaimed" "$(total reclaimed)" "$(few 500000)" 100000000
-	for tid in $TIDS; do
-		between "samples left of $tid" "$(status "$tid" samples)" 1 100000
-	done
-	later "$tid" 100
-	end_task
-	umount "$T/ballast"
-	# With memory to be had, the history grows again.
-	have_now=$(total samples)
-	await have samples $((have_now + 50000))
-	echo stop >"$FILE"
-	adds_up_roughly
-}
-
-# As adds_up, for a history that is too long to be counted line by line.
-adds_up_roughly() {
-	awk '$12 != $10 + $14 + $16' "$TASKS" >"$T/unsound"
-	[ ! -s "$T/unsound" ] || fail "taken is not samples + evicted + reclaimed: $(head -n 3 "$T/unsound")"
 }
 
 # However busy the lock is: a process of many threads is sampled all the time.

@@ -15,10 +15,6 @@ scan() {
 	echo "0 0 $1" >"$(echo /sys/kernel/debug/shrinker/taskmonitor-*)/scan"
 }
 
-reclaimed() {
-	awk '{ n += $16 } END { print n + 0 }' "$TASKS"
-}
-
 case_it_is_there_as_long_as_the_module() {
 	load
 	same shrinkers "$(echo /sys/kernel/debug/shrinker/taskmonitor-* | wc -w)" 1
@@ -42,7 +38,7 @@ case_it_gives_what_it_is_asked_for() {
 	same count "$(count)" "$blocks"
 	scan 7
 	same count "$(count)" $((blocks - 7))
-	same reclaimed "$(reclaimed)" $((7 * 17))
+	same reclaimed "$(total reclaimed)" $((7 * 17))
 	# In turns.
 	between "most less least" "$(awk '{ print $16 }' "$TASKS" | sort -n | xargs | awk '{ print $3 - $1 }')" 0 17
 	scan 100000
@@ -63,12 +59,12 @@ case_it_waits_for_its_turn() {
 	load "target=1,2,$PID period_us=100 max_samples=1000000 max_mib=40"
 	LIMIT=300
 	await has_blocks 400
-	before=$(reclaimed)
+	before=$(total reclaimed)
 	for _ in $(seq 300); do
 		scan 1
 	done
 	# (A spare block of each task may be among them.)
-	between reclaimed $(($(reclaimed) - before)) $((290 * 17)) $((300 * 17))
+	between reclaimed $(($(total reclaimed) - before)) $((290 * 17)) $((300 * 17))
 }
 
 run_cases "$@"
