@@ -48,6 +48,24 @@ case_races_are_found_but_those_of_others() {
 	same "not a race" "$(logged 3 ==========)$(logged 3 "BUG: KASAN: x")" "==========BUG: KASAN: x"
 }
 
+# warned LINE...: what the checker says of a warning with these lines.
+warned() {
+	for line in "------------[ cut here ]------------" "$@" "---[ end trace 0000000000000000 ]---"; do
+		echo "<4>$line" >/dev/kmsg
+	done
+	log_check || :
+}
+
+case_a_warning_of_debugfs_passes_where_it_is_expected() {
+	race="debugfs file owner did not clean up at exit: taskmonitor"
+	same "before" "$(warned "$race" "Call Trace:" | wc -l)" 4
+	log_unload_race
+	same "the race" "$(warned "$race" "WARNING: x" "Call Trace:")" ""
+	same "another warning" "$(warned "WARNING: x" "Call Trace:" | wc -l)" 4
+	same "a mistake within" "$(warned "$race" "BUG: x" | sed 's/^<.>[^]]*\] *//')" "BUG: x"
+	same "of another module" "$(warned "${race}2" | wc -l)" 3
+}
+
 case_a_mistake_is_found_in_our_own_lines() {
 	same "own" "$(logged 6 'taskmonitor: WARNING: x')" "taskmonitor: WARNING: x"
 }

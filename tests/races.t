@@ -90,6 +90,7 @@ case_a_process_whose_threads_come_and_go() {
 }
 
 case_the_module_goes_under_everybody() {
+	log_unload_race
 	load "target=1,2 period_us=100"
 	race module:60:"taskmonitor.ko target=1,2 period_us=100" read:20:"$FILE" read:20:"$TASKS" read:20:"$SYSFS" \
 		follow:50 stream:20 parameters:100 add:100 exit:50
