@@ -91,45 +91,60 @@ struct HistoryFile;
 
 impl Operations for HistoryFile {
     type Data = Monitor;
-    type Sequence = Cursor;
+    type Sequence = Lines<Cursor>;
 
-    fn open(monitor: ArcBorrow<'_, Monitor>) -> Result<Cursor> {
-        Ok(Cursor::new(monitor.into()))
+    fn open(monitor: ArcBorrow<'_, Monitor>) -> Result<Lines<Cursor>> {
+        Ok(Lines::of(Cursor::new(monitor.into())))
     }
 }
 
-/// Shows a sample's line.
-fn show(sample: &Sample, name: &Name, out: &mut Output<'_>) -> Result {
+/// A reader, and the line that is shown of it.
+struct Lines<T> {
+    reader: T,
+    line: Line,
+}
+
+impl<T> Lines<T> {
+    fn of(reader: T) -> Self {
+        Self {
+            reader,
+            line: Line::new(),
+        }
+    }
+}
+
+/// Shows a sample's line, which it makes in `line`.
+fn show(sample: &Sample, name: &Name, line: &mut Line, out: &mut Output<'_>) -> Result {
     // Seeking shows all that lies before. Whoever seeks far can still be killed.
     if fatal_signal_pending() {
         return Err(EINTR);
     }
     let (pid, start) = name.seen();
-    let mut line = Line::new();
-    sample.line(pid, start, &mut line).map_err(|_| EINVAL)?;
+    line.clear();
+    sample.line(pid, start, line)?;
     out.write(line.bytes());
     Ok(())
 }
 
-impl Sequence for Cursor {
+impl Sequence for Lines<Cursor> {
     fn start(&mut self, position: u64, read: u64) -> Result<bool> {
         if position == 0 && read == 0 {
-            self.renew();
+            self.reader.renew();
         }
         Ok(if position == 0 {
-            self.rewind()
+            self.reader.rewind()
         } else {
-            self.sample().is_some()
+            self.reader.sample().is_some()
         })
     }
 
     fn next(&mut self) -> Result<bool> {
-        Ok(self.advance())
+        Ok(self.reader.advance())
     }
 
-    fn show(&self, out: &mut Output<'_>) -> Result {
-        match (self.sample(), self.name()) {
-            (Some(sample), Some(name)) => show(&sample, name, out),
+    fn show(&mut self, out: &mut Output<'_>) -> Result {
+        match (self.reader.sample(), self.reader.name()) {
+            (Some(sample), Some(name)) => show(&sample, name, &mut self.line, out),
             _ => Ok(()),
         }
     }
@@ -210,10 +225,10 @@ struct FollowFile;
 
 impl Operations for FollowFile {
     type Data = Monitor;
-    type Sequence = Follower;
+    type Sequence = Lines<Follower>;
 
-    fn open(monitor: ArcBorrow<'_, Monitor>) -> Result<Follower> {
-        Ok(Follower::new(monitor.into()))
+    fn open(monitor: ArcBorrow<'_, Monitor>) -> Result<Lines<Follower>> {
+        Ok(Lines::of(Follower::new(monitor.into())))
     }
 }
 
@@ -223,34 +238,34 @@ impl Follow for FollowFile {
     }
 }
 
-impl Sequence for Follower {
+impl Sequence for Lines<Follower> {
     fn start(&mut self, _: u64, read: u64) -> Result<bool> {
-        self.resume(read)
+        self.reader.resume(read)
     }
 
     fn next(&mut self) -> Result<bool> {
-        Ok(self.advance())
+        Ok(self.reader.advance())
     }
 
-    fn show(&self, out: &mut Output<'_>) -> Result {
-        match self.current() {
-            Some((sample, name)) => show(&sample, name, out),
+    fn show(&mut self, out: &mut Output<'_>) -> Result {
+        match self.reader.current() {
+            Some((sample, name)) => show(&sample, name, &mut self.line, out),
             None => Ok(()),
         }
     }
 }
 
-impl Stream for Follower {
+impl Stream for Lines<Follower> {
     fn rewind(&mut self) {
-        Follower::rewind(self);
+        self.reader.rewind();
     }
 
     fn skip(&mut self) -> Result {
-        Follower::skip(self)
+        self.reader.skip()
     }
 
     fn ready(&mut self) -> bool {
-        self.is_ready()
+        self.reader.is_ready()
     }
 }
 
@@ -258,34 +273,34 @@ struct TasksFile;
 
 impl Operations for TasksFile {
     type Data = Monitor;
-    type Sequence = Tasks;
+    type Sequence = Lines<Tasks>;
 
-    fn open(monitor: ArcBorrow<'_, Monitor>) -> Result<Tasks> {
-        Ok(Tasks::new(monitor.into()))
+    fn open(monitor: ArcBorrow<'_, Monitor>) -> Result<Lines<Tasks>> {
+        Ok(Lines::of(Tasks::new(monitor.into())))
     }
 }
 
-impl Sequence for Tasks {
+impl Sequence for Lines<Tasks> {
     fn start(&mut self, position: u64, _: u64) -> Result<bool> {
         Ok(if position == 0 {
-            self.rewind()
+            self.reader.rewind()
         } else {
-            self.status().is_some()
+            self.reader.status().is_some()
         })
     }
 
     fn next(&mut self) -> Result<bool> {
-        Ok(self.advance())
+        Ok(self.reader.advance())
     }
 
-    fn show(&self, out: &mut Output<'_>) -> Result {
-        let Some(status) = self.status() else {
+    fn show(&mut self, out: &mut Output<'_>) -> Result {
+        let Some(status) = self.reader.status() else {
             return Ok(());
         };
         let pid = seen_number(&status.pid);
-        let mut line = Line::new();
-        status.line(pid, &mut line).map_err(|_| EINVAL)?;
-        out.write(line.bytes());
+        self.line.clear();
+        status.line(pid, &mut self.line)?;
+        out.write(self.line.bytes());
         Ok(())
     }
 }

@@ -183,7 +183,9 @@ impl Monitor {
         }
         let room = self.room()?;
         let number = control.next;
-        let reservation = Reservation::new(number)?;
+        // No other task comes or goes meanwhile.
+        let needs_room = self.set().needs_room(number);
+        let reservation = Reservation::new(number, needs_room)?;
         control.insert(&pid, number)?;
         let added = self.set().add(&pid, subject, reservation, &self.pool);
         if let Err(error) = added {

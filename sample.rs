@@ -8,20 +8,23 @@
 //! published, never change.
 
 use kernel::{
-    fmt,
     page::PAGE_SIZE,
     prelude::*,
     sync::Arc,
     task::might_sleep, //
 };
 
-use crate::wrappers::{
-    append, mempool,
-    mempool::{
-        Pool,
-        Queue,
-        Ref,
-        UniqueRef, //
+use crate::{
+    text::Line,
+    wrappers::{
+        append, mempool,
+        mempool::{
+            Pool,
+            Queue,
+            Ref,
+            UniqueRef, //
+        },
+        mm::Memory,
     },
 };
 
@@ -93,6 +96,7 @@ const _: () = assert!(SIZES.0 <= 56 && SIZES.1 <= 1024);
 
 impl Record {
     /// `None` if `sample` lies too far behind the beginning of its block.
+    #[inline]
     fn new(sample: &Sample, header: &Header) -> Option<Self> {
         Some(Self {
             time: sample.time,
@@ -131,21 +135,19 @@ impl Sample {
 
     /// Writes the line of this sample, for a task that the reader knows as `pid` and that began at
     /// `start`.
-    pub(crate) fn line(&self, pid: i32, start: u64, line: &mut impl fmt::Write) -> fmt::Result {
-        writeln!(
-            line,
-            "pid {pid} usr {} sys {} time {} rss {} minflt {} majflt {} mm_users {} state {} \
-             seq {} start {start}",
-            self.usr,
-            self.sys,
-            self.time,
-            self.rss_bytes(),
-            self.minflt,
-            self.majflt,
-            self.mm_users,
-            char::from(self.state),
-            self.seq,
-        )
+    pub(crate) fn line(&self, pid: i32, start: u64, line: &mut Line) -> Result {
+        line.text("pid ").signed(pid);
+        line.text(" usr ").number(self.usr);
+        line.text(" sys ").number(self.sys);
+        line.text(" time ").number(self.time);
+        line.text(" rss ").number(self.rss_bytes());
+        line.text(" minflt ").number(self.minflt);
+        line.text(" majflt ").number(self.majflt);
+        line.text(" mm_users ").number(self.mm_users.into());
+        line.text(" state ").letter(self.state);
+        line.text(" seq ").number(self.seq);
+        line.text(" start ").number(start);
+        line.text("\n").check()
     }
 }
 
@@ -156,6 +158,8 @@ pub(crate) const TRIM: usize = 64;
 pub(crate) struct History {
     /// The blocks that are not appended to any more, oldest first.
     full: Queue<Block>,
+    /// What the oldest of them ends with; without any, more than any number.
+    oldest_end: u64,
     /// The block that samples are appended to; none in a history that is finished.
     newest: Option<append::Appender<Header, Record, BLOCK_SAMPLES>>,
     /// A block whose samples are all evicted, kept to become the newest: with it, a full history
@@ -196,6 +200,7 @@ impl History {
     pub(crate) fn new() -> Self {
         Self {
             full: Queue::new(),
+            oldest_end: u64::MAX,
             newest: None,
             spare: None,
             taken: 0,
@@ -204,53 +209,115 @@ impl History {
         }
     }
 
-    /// Records `sample`, and evicts what is more than `max_samples`. Fails with `ENOMEM` if there is
-    /// no block for it.
+    /// Records `sample`, and evicts what is more than `max_samples`. Returns whether blocks came into the
+    /// history, or left it. Fails with `ENOMEM` if there is no block for it.
     ///
     /// Context: any but interrupts; never sleeps.
+    #[inline]
     pub(crate) fn push(
         &mut self,
         pool: &Arc<Pool<Block>>,
         sample: &Sample,
         max_samples: u64,
-    ) -> Result {
-        if self.append(sample).is_err() {
-            let block = self.take_block(pool).ok_or(ENOMEM)?;
-            let header = Header {
-                number: self.taken,
-                seq: sample.seq,
-            };
-            if let Some(full) = self.newest.replace(append::Appender::new(block, header)) {
-                // Cannot fail: the block was in no queue while it was appended to.
-                let _ = self.full.push_back(full.finish());
-            }
-            self.append(sample)?;
+    ) -> Result<bool> {
+        match self.append(sample, max_samples) {
+            Some(evicted) => Ok(evicted),
+            None => self.begin_block(pool, *sample, max_samples).map(|()| true),
         }
-        self.taken = self.taken.saturating_add(1);
-        self.trim(max_samples);
-        Ok(())
     }
 
-    fn append(&mut self, sample: &Sample) -> Result {
-        let newest = self.newest.as_mut().ok_or(ENOSPC)?;
-        let record = Record::new(sample, newest.block().header()).ok_or(ENOSPC)?;
-        newest.push(record)
+    /// Records `sample` in the newest block, and evicts what is more than `max_samples`. Returns whether
+    /// blocks left the history by that; `None` if it does not fit, and nothing is done.
+    #[inline]
+    fn append(&mut self, sample: &Sample, max_samples: u64) -> Option<bool> {
+        let header = self.newest.as_ref()?.block().header();
+        let record = Record::new(sample, header)?;
+        self.append_record(record, max_samples)
+    }
+
+    /// As [`Self::append`], with the newest sample once more, but for what may change while a task does not
+    /// run.
+    ///
+    /// Context: any but interrupts; never sleeps.
+    #[inline]
+    pub(crate) fn append_again(
+        &mut self,
+        seq: u64,
+        time: u64,
+        memory: Memory,
+        max_samples: u64,
+    ) -> Option<bool> {
+        let newest = self.newest.as_ref()?;
+        let last = newest.last()?;
+        let seq = seq.wrapping_sub(newest.block().header().seq);
+        let record = Record {
+            time,
+            rss_and_state: memory.rss << 8 | last.rss_and_state & 0xff,
+            seq: u32::try_from(seq).ok()?,
+            mm_users: memory.mm_users,
+            ..last
+        };
+        self.append_record(record, max_samples)
+    }
+
+    #[inline]
+    fn append_record(&mut self, record: Record, max_samples: u64) -> Option<bool> {
+        self.newest.as_mut()?.push(record).ok()?;
+        // Does not wrap: nobody takes 2^64 samples.
+        self.taken = self.taken.wrapping_add(1);
+        let gone = self.gone.max(self.taken.saturating_sub(max_samples));
+        let evict = gone >= self.oldest_end;
+        if evict {
+            self.trim(max_samples);
+        } else {
+            self.gone = gone;
+        }
+        Some(evict)
+    }
+
+    /// Records `sample` in a new block.
+    #[inline(never)]
+    fn begin_block(&mut self, pool: &Arc<Pool<Block>>, sample: Sample, max_samples: u64) -> Result {
+        let block = self.take_block(pool).ok_or(ENOMEM)?;
+        let header = Header {
+            number: self.taken,
+            seq: sample.seq,
+        };
+        if let Some(full) = self.newest.replace(append::Appender::new(block, header)) {
+            self.push_full(full.finish());
+        }
+        // There is room.
+        self.append(&sample, max_samples).map(drop).ok_or(ENOSPC)
+    }
+
+    /// Puts a block behind the full ones.
+    fn push_full(&mut self, block: Ref<Block>) {
+        self.oldest_end = self.oldest_end.min(end_of(&block));
+        // Cannot fail: the block was in no queue while it was appended to.
+        let _ = self.full.push_back(block);
+    }
+
+    /// Takes the oldest full block out.
+    fn pop_full(&mut self) -> Option<Ref<Block>> {
+        let oldest = self.full.pop_front();
+        self.oldest_end = self.full.front().map_or(u64::MAX, |block| end_of(block));
+        oldest
     }
 
     /// Evicts what is more than `max_samples`, but takes [`TRIM`] blocks out at most. Returns how many
     /// it took: if so many, there may be more to be done.
     ///
     /// Context: any but interrupts; never sleeps.
+    #[inline(never)]
     pub(crate) fn trim(&mut self, max_samples: u64) -> usize {
         let gone = self.gone.max(self.taken.saturating_sub(max_samples));
         for taken in 0..TRIM {
-            let end = self.full.front().map(|oldest| end_of(oldest));
-            if end.is_none_or(|end| end > gone) {
+            if self.oldest_end > gone {
                 self.gone = gone;
                 return taken;
             }
-            let oldest = self.full.pop_front();
-            self.gone = self.gone.max(end.unwrap_or(0));
+            self.gone = self.gone.max(self.oldest_end);
+            let oldest = self.pop_full();
             if self.spare.is_none() && self.newest.is_some() {
                 // One that a reader holds goes back to the pool when the reader leaves it.
                 self.spare = oldest.and_then(|block| block.try_into_unique().ok());
@@ -264,6 +331,7 @@ impl History {
     /// Context: any; takes the same time for any history.
     pub(crate) fn clear(&mut self) -> Queue<Block> {
         self.gone = self.taken;
+        self.oldest_end = u64::MAX;
         core::mem::replace(&mut self.full, Queue::new())
     }
 
@@ -281,7 +349,7 @@ impl History {
         if let Some(spare) = self.spare.take() {
             return Some(spare.share());
         }
-        let oldest = self.full.pop_front()?;
+        let oldest = self.pop_full()?;
         let lost = end_of(&oldest).saturating_sub(self.gone);
         self.gone = self.gone.saturating_add(lost);
         if cause == Cause::Reclaim {
@@ -318,7 +386,7 @@ impl History {
         if !self.full.iter().any(Ref::is_unique) && !newest.is_some_and(Ref::is_unique) {
             return None;
         }
-        while let Some(oldest) = self.full.pop_front() {
+        while let Some(oldest) = self.pop_full() {
             self.gone = self.gone.max(end_of(&oldest));
             if let Ok(block) = oldest.try_into_unique() {
                 return Some(block);
@@ -333,8 +401,7 @@ impl History {
     pub(crate) fn finish(&mut self) {
         self.spare = None;
         if let Some(last) = self.newest.take() {
-            // Cannot fail: the block was in no queue while it was appended to.
-            let _ = self.full.push_back(last.finish());
+            self.push_full(last.finish());
         }
     }
 
@@ -360,9 +427,8 @@ impl History {
 
     /// The sample that was recorded last, if its block is there. (All others may be gone.)
     pub(crate) fn last(&self) -> Option<Sample> {
-        let block = self.newest.as_ref()?.block();
-        let record = block.get(block.len().checked_sub(1)?)?;
-        Some(record.sample(block.header()))
+        let newest = self.newest.as_ref()?;
+        Some(newest.last()?.sample(newest.block().header()))
     }
 
     /// The place of the oldest sample that is kept.
@@ -475,13 +541,10 @@ mod tests {
 
     use core::ops::Range;
 
-    use crate::{
-        testing::{
-            extreme,
-            pool,
-            Random, //
-        },
-        text::Line,
+    use crate::testing::{
+        extreme,
+        pool,
+        Random, //
     };
 
     /// More than any history here gets.

@@ -30,37 +30,35 @@ impl kthread::Run for Monitor {
     fn run(&self, thread: &kthread::Current) {
         let sampler = ARef::from(&**current!());
         self.set_sampler(Some(sampler.clone()));
-        // The last instant that was sampled, the time until which to rest, and when work began.
-        let (mut sampled, mut rest, mut began) = (0, 0, monotonic_ns());
+        // The last instant that was sampled, and the time until which to rest.
+        let (mut sampled, mut rest) = (0, 0);
 
         while !thread.should_stop() {
+            // What changes behind this is looked at before the thread sleeps on.
             let news = self.news();
-            let mut deadline = None;
             let schedule = self.set().schedule(sampled);
-            if let Some(schedule) = schedule {
-                match schedule.due {
-                    Some(due) if schedule.now >= rest => {
-                        self.round(due, thread);
-                        sampled = due;
-                        rest = rest_after(began);
-                        continue;
-                    }
-                    _ => deadline = Some(schedule.next.max(rest)),
-                }
-            }
-            if rest < began {
-                rest = rest_after(began);
-            }
-            thread.sleep_until(deadline, || self.news() == news);
-            began = monotonic_ns();
+            let began = match &schedule {
+                Some(schedule) => schedule.now,
+                None => monotonic_ns(),
+            };
             if began < rest {
                 // News, which can wait. More of it must not wake us up.
                 self.set_sampler(None);
                 rest = rest.saturating_add(monotonic_ns().saturating_sub(began));
                 thread.sleep_until(Some(rest), || true);
-                began = monotonic_ns();
                 self.set_sampler(Some(sampler.clone()));
+                continue;
             }
+            let next = schedule.map(|schedule| {
+                if let Some(due) = schedule.due {
+                    self.round(due, thread);
+                    sampled = due;
+                }
+                schedule.next
+            });
+            rest = rest_after(began);
+            let deadline = next.map(|next| next.max(rest));
+            thread.sleep_until(deadline, || self.news() == news);
         }
         self.set_sampler(None);
     }

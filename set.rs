@@ -12,7 +12,6 @@ use core::{
 };
 
 use kernel::{
-    fmt,
     prelude::*,
     rbtree::{
         RBTree,
@@ -39,9 +38,15 @@ use crate::{
         Offer,
         Offers, //
     },
-    text::Escaped,
+    table::{
+        Room,
+        Table,
+        SLOTS, //
+    },
+    text::Line,
     wrappers::{
         mempool::Pool,
+        mm::Memory,
         pid::{
             NamespaceId,
             Pid, //
@@ -49,6 +54,7 @@ use crate::{
         shrinker::Scanned,
         task::{
             Comm,
+            Mark,
             Process,
             Reading,
             Thread, //
@@ -64,12 +70,31 @@ pub(crate) const BATCH: usize = 64;
 /// Threads of a process that are read for what another task costs.
 pub(crate) const THREADS_A_TASK: usize = 8;
 
+/// Tasks that are sampled by one look at the clock: far less than 10 us of them.
+const TASKS_A_CLOCK: usize = 8;
+
 /// What is sampled: the task itself, never just its number.
 pub(crate) enum Subject {
     /// A PID that leads a thread group stands for the whole process.
     Process(Process),
     /// Any other TID stands for that thread alone.
     Thread(Thread),
+}
+
+impl Life {
+    /// What alone may have changed of a living task since it was sampled last, if it is known that it has
+    /// not run.
+    #[inline]
+    fn read_idle(&self) -> Option<Memory> {
+        match self {
+            Self::Living {
+                subject,
+                mark: Some(mark),
+                ..
+            } => subject.read_idle(mark),
+            _ => None,
+        }
+    }
 }
 
 impl Subject {
@@ -87,10 +112,19 @@ impl Subject {
         }
     }
 
-    fn read(&self) -> Reading {
+    #[inline(always)]
+    fn read(&mut self) -> Reading {
         match self {
             Self::Process(process) => process.read(),
             Self::Thread(thread) => thread.read(),
+        }
+    }
+
+    #[inline]
+    fn read_idle(&self, mark: &Mark) -> Option<Memory> {
+        match self {
+            Self::Process(process) => process.read_idle(mark),
+            Self::Thread(thread) => thread.read_idle(mark),
         }
     }
 
@@ -107,6 +141,8 @@ enum Life {
     Living {
         subject: Subject,
         cputime: CpuTime,
+        /// Of the reading that the newest sample shows.
+        mark: Option<Mark>,
         /// For [`Set::exits`].
         exit: RBTreeNodeReservation<u64, u64>,
     },
@@ -135,20 +171,25 @@ pub(crate) struct Monitored {
     offer: Offer,
 }
 
+// A chunk of them is one object of 4 KiB of the slab allocator.
+const _: () = assert!(mem::size_of::<[Option<Monitored>; SLOTS]>() <= 4096);
+
 /// The memory that a task needs in the set.
 pub(crate) struct Reservation {
     number: u64,
-    task: RBTreeNodeReservation<u64, Monitored>,
+    room: Option<Room<Monitored>>,
     exit: RBTreeNodeReservation<u64, u64>,
     offer: Offer,
 }
 
 impl Reservation {
+    /// What a task takes that is to have `number`; `needs_room` is what [`Set::needs_room`] says.
+    ///
     /// Context: may sleep. Errors: `ENOMEM`.
-    pub(crate) fn new(number: u64) -> Result<Self> {
+    pub(crate) fn new(number: u64, needs_room: bool) -> Result<Self> {
         Ok(Self {
             number,
-            task: RBTreeNodeReservation::new(GFP_KERNEL)?,
+            room: if needs_room { Some(Room::new()?) } else { None },
             exit: RBTreeNodeReservation::new(GFP_KERNEL)?,
             offer: Offer::new(number)?,
         })
@@ -158,12 +199,45 @@ impl Reservation {
 /// What a sample was like that was just taken.
 struct Sampled {
     threads: usize,
+    /// Blocks came into the history, or left it.
+    blocks_changed: bool,
     /// It is the last one of the task: the memory to note that.
     exit: Option<RBTreeNodeReservation<u64, u64>>,
 }
 
 impl Monitored {
+    /// Samples a task that has not run since it was sampled last. Returns whether blocks may have come or
+    /// gone by that; `None` if nothing is done, since it may have run.
+    #[inline]
+    fn sample_idle(
+        &mut self,
+        instant: u64,
+        time: u64,
+        max_samples: u64,
+        pool: &Arc<Pool<Block>>,
+    ) -> Option<bool> {
+        let memory = self.life.read_idle()?;
+        self.seen = instant;
+        // (It joined before: this does not wrap.)
+        let seq = instant.wrapping_sub(self.joined);
+        let done = self.history.append_again(seq, time, memory, max_samples);
+        if done.is_some() {
+            return done;
+        }
+        let sample = Sample {
+            seq,
+            time,
+            rss: memory.rss,
+            mm_users: memory.mm_users,
+            ..self.history.last()?
+        };
+        // Without memory for it, this instant is missed.
+        let _ = self.history.push(pool, &sample, max_samples);
+        Some(true)
+    }
+
     /// Reads the task and records that as a sample.
+    #[inline(never)]
     fn sample(
         &mut self,
         instant: u64,
@@ -172,7 +246,10 @@ impl Monitored {
         pool: &Arc<Pool<Block>>,
     ) -> Result<Sampled> {
         let Life::Living {
-            subject, cputime, ..
+            subject,
+            cputime,
+            mark,
+            ..
         } = &mut self.life
         else {
             return Err(ESRCH);
@@ -182,37 +259,33 @@ impl Monitored {
         let reading = subject.read();
         let mut adjusted = *cputime;
         let (usr, sys) = adjusted.update(&reading.usage);
-        let mut sample = Sample {
-            seq: instant.saturating_sub(self.joined),
+        let (memory, state) = match (reading.ended, reading.state) {
+            // (A thread that has taken over its process by an exec has an address space. But it goes on
+            // under another PID.)
+            (true, _) => (Memory::default(), b'X'),
+            // Being reaped, but still on its CPU: `X` is for the last sample alone.
+            (false, b'X') => (reading.memory, b'Z'),
+            (false, state) => (reading.memory, state),
+        };
+        let sample = Sample {
+            seq: instant.wrapping_sub(self.joined),
             time,
             usr,
             sys,
-            rss: reading.rss,
+            rss: memory.rss,
             minflt: reading.usage.min_flt,
             majflt: reading.usage.maj_flt,
-            mm_users: reading.mm_users,
-            state: match reading.state {
-                // Being reaped, but still on its CPU: `X` is for the last sample alone.
-                b'X' => b'Z',
-                state => state,
-            },
+            mm_users: memory.mm_users,
+            state,
         };
-        if reading.ended {
-            // (A thread that has taken over its process by an exec has an address space. But it goes
-            // on under another PID.)
-            sample = Sample {
-                rss: 0,
-                mm_users: 0,
-                state: b'X',
-                ..sample
-            };
-        }
-        self.history.push(pool, &sample, max_samples)?;
+        let blocks_changed = self.history.push(pool, &sample, max_samples)?;
         *cputime = adjusted;
+        *mark = reading.mark;
         self.threads = reading.threads;
         if !reading.ended {
             return Ok(Sampled {
                 threads: reading.threads,
+                blocks_changed,
                 exit: None,
             });
         }
@@ -232,13 +305,14 @@ impl Monitored {
         };
         Ok(Sampled {
             threads: reading.threads,
+            blocks_changed: true,
             exit,
         })
     }
 
     /// Whether it has ended by now, recorded or not; and how many threads were looked at for that.
-    pub(crate) fn has_ended(&self) -> (bool, usize) {
-        match &self.life {
+    pub(crate) fn has_ended(&mut self) -> (bool, usize) {
+        match &mut self.life {
             Life::Living { subject, .. } => {
                 let reading = subject.read();
                 (reading.ended, reading.threads)
@@ -284,7 +358,7 @@ pub(crate) struct Schedule {
     pub(crate) now: u64,
     /// The instant that is to be sampled now, if there is one.
     pub(crate) due: Option<u64>,
-    /// When the next one is.
+    /// When the one behind that is, or the next one.
     pub(crate) next: u64,
 }
 
@@ -304,36 +378,33 @@ pub(crate) struct Status {
 
 impl Status {
     /// Writes this line, for a task that the reader knows as `pid`.
-    pub(crate) fn line(&self, pid: i32, line: &mut impl fmt::Write) -> fmt::Result {
+    pub(crate) fn line(&self, pid: i32, line: &mut Line) -> Result {
         let (newest, counts) = (&self.newest, &self.counts);
-        line.write_fmt(fmt!(
-            "pid {} start {} state {} threads {} samples {} taken {} evicted {} reclaimed {} \
-             missed {} usr {} sys {} time {} rss {} mm_users {} comm {}\n",
-            pid,
-            self.start,
-            char::from(newest.state),
-            self.threads,
-            counts.samples,
-            counts.taken,
-            counts.evicted,
-            counts.reclaimed,
-            self.missed,
-            newest.usr,
-            newest.sys,
-            newest.time,
-            newest.rss_bytes(),
-            newest.mm_users,
-            Escaped(self.comm.bytes()),
-        ))
+        line.text("pid ").signed(pid);
+        line.text(" start ").number(self.start);
+        line.text(" state ").letter(newest.state);
+        // CAST: To a type as wide.
+        line.text(" threads ").number(self.threads as u64);
+        line.text(" samples ").number(counts.samples);
+        line.text(" taken ").number(counts.taken);
+        line.text(" evicted ").number(counts.evicted);
+        line.text(" reclaimed ").number(counts.reclaimed);
+        line.text(" missed ").number(self.missed);
+        line.text(" usr ").number(newest.usr);
+        line.text(" sys ").number(newest.sys);
+        line.text(" time ").number(newest.time);
+        line.text(" rss ").number(newest.rss_bytes());
+        line.text(" mm_users ").number(newest.mm_users.into());
+        line.text(" comm ").escaped(self.comm.bytes());
+        line.text("\n").check()
     }
 }
 
 /// The tasks, and when they are sampled.
 pub(crate) struct Set {
     /// By number, which counts up: in the order in which they were added.
-    tasks: RBTree<u64, Monitored>,
-    /// How many there are, and how many of them have not exited.
-    len: usize,
+    tasks: Table<Monitored>,
+    /// How many of them have not exited.
     living: usize,
     /// Those that have exited, by when that was recorded.
     exits: RBTree<u64, u64>,
@@ -355,8 +426,7 @@ impl Set {
     /// Makes an empty set, whose grid begins now.
     pub(crate) fn new(settings: &Settings, max_blocks: usize) -> Self {
         Self {
-            tasks: RBTree::new(),
-            len: 0,
+            tasks: Table::new(),
             living: 0,
             exits: RBTree::new(),
             offers: Offers::new(),
@@ -373,7 +443,7 @@ impl Set {
 
     /// How many tasks there are, those that have exited included.
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.tasks.len()
     }
 
     /// Every sample that is taken from now on bears a later time.
@@ -383,23 +453,22 @@ impl Set {
 
     /// The number that the newest task has, if there is one.
     pub(crate) fn last_number(&self) -> Option<u64> {
-        Some(*self.tasks.cursor_back()?.current().0)
+        self.tasks.last()
     }
 
     pub(crate) fn get(&self, number: u64) -> Option<&Monitored> {
-        self.tasks.get(&number)
-    }
-
-    /// The time for a sample that is taken now, later than that of any sample yet.
-    fn stamp(last_time: &mut u64) -> u64 {
-        *last_time = timekeeping::boottime_ns().max(last_time.saturating_add(1));
-        *last_time
+        self.tasks.get(number)
     }
 
     /// The last instant that there was.
     fn last_instant(&self) -> u64 {
         self.stopped
             .unwrap_or_else(|| self.grid.last_before(timekeeping::monotonic_ns()))
+    }
+
+    /// Whether memory is needed for the task that is to have `number`.
+    pub(crate) fn needs_room(&self, number: u64) -> bool {
+        self.tasks.needs_room(number)
     }
 
     /// Puts a task in, and takes its first sample.
@@ -413,10 +482,13 @@ impl Set {
         let instant = self.last_instant();
         let Reservation {
             number,
-            task: node,
+            room,
             exit,
             offer,
         } = reservation;
+        if room.is_none() && self.tasks.needs_room(number) {
+            return Err(ENOMEM);
+        }
         let mut task = Monitored {
             pid: pid.clone(),
             start: subject.start(),
@@ -426,30 +498,34 @@ impl Set {
             life: Life::Living {
                 subject,
                 cputime: CpuTime::default(),
+                mark: None,
                 exit,
             },
             history: History::new(),
             offer,
         };
-        let time = Self::stamp(&mut self.last_time);
+        let time = self
+            .last_time
+            .wrapping_add(1)
+            .max(timekeeping::boottime_ns());
+        self.last_time = time;
         let sampled = task.sample(instant, time, self.max_samples, pool)?;
-        self.len = self.len.saturating_add(1);
         match sampled.exit {
             None => self.living = self.living.saturating_add(1),
             Some(node) => drop(self.exits.insert(node.into_node(time, number))),
         }
         self.offers
             .update(number, &mut task.offer, task.history.offered());
-        self.tasks.insert(node.into_node(number, task));
+        // Cannot fail: there is room.
+        let _ = self.tasks.insert(number, task, room);
         self.keep_max_blocks(pool);
         Ok(())
     }
 
     /// Takes a task out.
     pub(crate) fn remove(&mut self, number: u64) -> Option<Monitored> {
-        let (_, mut task) = self.tasks.remove_node(&number)?.to_key_value();
+        let mut task = self.tasks.remove(number)?;
         self.offers.update(number, &mut task.offer, 0);
-        self.len = self.len.saturating_sub(1);
         match task.life {
             Life::Living { .. } => self.living = self.living.saturating_sub(1),
             Life::Exited { time, .. } => drop(self.exits.remove_node(&time)),
@@ -460,7 +536,7 @@ impl Set {
     /// The task that exited longest ago.
     pub(crate) fn oldest_exit(&self) -> Option<(u64, ARef<Pid>)> {
         let number = *self.exits.cursor_front()?.current().1;
-        Some((number, self.tasks.get(&number)?.pid.clone()))
+        Some((number, self.tasks.get(number)?.pid.clone()))
     }
 
     /// Calls `f` with up to [`BATCH`] tasks, from number `from` on, until it returns false. Returns
@@ -470,19 +546,14 @@ impl Set {
         from: u64,
         mut f: impl FnMut(u64, &mut Monitored) -> bool,
     ) -> Option<u64> {
-        let mut cursor = self.tasks.cursor_lower_bound_mut(&from);
-        for _ in 0..BATCH {
-            let mut here = cursor?;
-            let (&number, task) = here.current_mut();
+        let mut visited = 0;
+        self.tasks.walk(from, |number, task| {
             let go_on = f(number, task);
             self.offers
                 .update(number, &mut task.offer, task.history.offered());
-            if !go_on {
-                return Some(number.saturating_add(1));
-            }
-            cursor = here.move_next();
-        }
-        cursor.map(|here| *here.current().0)
+            visited += 1;
+            go_on && visited < BATCH
+        })
     }
 
     /// Samples up to [`BATCH`] living tasks, from number `from` on. Returns the number to go on with,
@@ -498,33 +569,41 @@ impl Set {
         }
         // What was before is over, for those too that were not sampled then.
         self.over = self.over.max(instant.saturating_sub(1));
-        let mut cursor = self.tasks.cursor_lower_bound_mut(&from);
-        let mut cost = 0;
-        while cost < BATCH {
-            let Some(mut here) = cursor else {
-                break;
-            };
-            let (&number, task) = here.current_mut();
-            cost += 1;
+        let (mut cost, mut outdated) = (0, 0);
+        let next = self.tasks.walk(from, |number, task| {
             // A task that was added at this instant has its sample of it.
-            if task.is_living() && task.seen < instant {
-                let time = Self::stamp(&mut self.last_time);
-                if let Ok(sampled) = task.sample(instant, time, self.max_samples, pool) {
-                    cost += sampled.threads / THREADS_A_TASK;
-                    if let Some(node) = sampled.exit {
-                        self.living = self.living.saturating_sub(1);
-                        self.exits.insert(node.into_node(time, number));
+            if task.seen < instant && task.is_living() {
+                // Later than that of any sample yet. (This does not wrap: it is a time.)
+                let mut time = self.last_time.wrapping_add(1);
+                if cost >= outdated {
+                    time = time.max(timekeeping::boottime_ns());
+                    outdated = cost + TASKS_A_CLOCK;
+                }
+                self.last_time = time;
+                let idle = task.sample_idle(instant, time, self.max_samples, pool);
+                let mut blocks_changed = idle.unwrap_or(true);
+                if idle.is_none() {
+                    if let Ok(sampled) = task.sample(instant, time, self.max_samples, pool) {
+                        cost += sampled.threads / THREADS_A_TASK;
+                        blocks_changed = sampled.blocks_changed;
+                        if let Some(node) = sampled.exit {
+                            self.living = self.living.saturating_sub(1);
+                            self.exits.insert(node.into_node(time, number));
+                        }
                     }
                 }
-                self.offers
-                    .update(number, &mut task.offer, task.history.offered());
+                if blocks_changed {
+                    self.offers
+                        .update(number, &mut task.offer, task.history.offered());
+                    if pool.allocated() > self.max_blocks && self.offers.blocks() > 0 {
+                        // To be evicted before there are more.
+                        cost = BATCH;
+                    }
+                }
             }
-            cursor = here.move_next();
-            if pool.allocated() > self.max_blocks && self.offers.blocks() > 0 {
-                break;
-            }
-        }
-        let next = cursor.map(|here| *here.current().0);
+            cost += 1;
+            cost < BATCH
+        });
         self.keep_max_blocks(pool);
         next
     }
@@ -536,7 +615,7 @@ impl Set {
             let Some(number) = self.offers.turn() else {
                 break;
             };
-            let Some(task) = self.tasks.get_mut(&number) else {
+            let Some(task) = self.tasks.get_mut(number) else {
                 break;
             };
             let block = task.history.give_back(cause);
@@ -580,7 +659,7 @@ impl Set {
         Some(Schedule {
             now,
             due: (due > sampled).then_some(due),
-            next: self.grid.time_of(sampled.saturating_add(1)),
+            next: self.grid.time_of(due.max(sampled).saturating_add(1)),
         })
     }
 
@@ -621,8 +700,7 @@ impl Set {
 
     /// What there is to say of the first task from number `from` on.
     pub(crate) fn status(&self, from: u64) -> Option<Status> {
-        let cursor = self.tasks.cursor_lower_bound(&from)?;
-        let (&number, task) = cursor.current();
+        let (number, task) = self.tasks.first_from(from)?;
         let (newest, comm, seen) = match &task.life {
             Life::Living { subject, .. } => {
                 let newest = task.history.last().unwrap_or_default();
@@ -663,15 +741,12 @@ impl Set {
 mod tests {
     use super::*;
 
-    use crate::{
-        testing::{
-            extreme,
-            pool,
-            settings,
-            INIT,
-            KTHREADD, //
-        },
-        text::Line,
+    use crate::testing::{
+        extreme,
+        pool,
+        settings,
+        INIT,
+        KTHREADD, //
     };
 
     /// A set that keeps up to 100 samples of a task, and as many blocks as there may be.
@@ -682,7 +757,8 @@ mod tests {
     fn add(set: &mut Set, number: u64, nr: i32, pool: &Arc<Pool<Block>>) -> Result {
         let pid = Pid::find(nr).ok_or(ESRCH)?;
         let subject = Subject::of(&pid).ok_or(ESRCH)?;
-        set.add(&pid, subject, Reservation::new(number)?, pool)
+        let needs_room = set.needs_room(number);
+        set.add(&pid, subject, Reservation::new(number, needs_room)?, pool)
     }
 
     /// A set of `count` tasks, which are all the same one: the set does not mind.
@@ -933,7 +1009,7 @@ mod tests {
         let schedule = set.schedule(0).ok_or(ENOENT)?;
         // It begins now, with instant 1.
         assert_eq!(schedule.due, Some(1));
-        assert!(schedule.next <= schedule.now);
+        assert!(schedule.next > schedule.now);
         sample(&mut set, 1, &pool);
         assert_eq!(counts(&set, 0), Some((2, 2, 0, 0, 0)));
         assert_eq!(set.schedule(1).ok_or(ENOENT)?.due, None);

@@ -61,7 +61,7 @@ impl Operations for File {
         let mut begin = end;
         for (sample, pid, start) in samples.iter().rev() {
             let mut line = Line::new();
-            sample.line(*pid, *start, &mut line).map_err(|_| EINVAL)?;
+            sample.line(*pid, *start, &mut line)?;
             let line = line.bytes();
             let Some(at) = begin.checked_sub(line.len()) else {
                 break;

@@ -67,6 +67,7 @@ mod sampler;
 mod set;
 mod shrinker;
 mod sysfs;
+mod table;
 #[cfg(CONFIG_KUNIT = "y")]
 mod testing;
 mod text;

@@ -6,6 +6,7 @@
 //! and knows nothing of monitoring.
 
 pub(crate) mod append;
+pub(crate) mod barrier;
 pub(crate) mod debugfs;
 pub(crate) mod kobject;
 pub(crate) mod kthread;

@@ -16,13 +16,14 @@ use kernel::{
     prelude::*,
     sync::atomic::{
         Acquire,
-        Atomic,
-        Relaxed,
-        Release, //
+        Atomic, //
     },
 };
 
-use super::mempool;
+use super::{
+    barrier::store_release,
+    mempool, //
+};
 
 /// Up to `N` records of type `T`, and a header that tells what they have in common.
 ///
@@ -91,8 +92,12 @@ impl<H: Default, T: Copy, const N: usize> Block<H, T, N> {
 ///
 /// # Invariants
 ///
-/// No other appender of the same block exists.
-pub(crate) struct Appender<H, T, const N: usize>(mempool::Ref<Block<H, T, N>>);
+/// - No other appender of the same block exists.
+/// - `len` is the block's.
+pub(crate) struct Appender<H, T, const N: usize> {
+    block: mempool::Ref<Block<H, T, N>>,
+    len: u32,
+}
 
 impl<H: Default, T: Copy, const N: usize> Appender<H, T, N> {
     /// Starts a block (anew), with a header of its own and no records.
@@ -102,35 +107,58 @@ impl<H: Default, T: Copy, const N: usize> Appender<H, T, N> {
         block.len = Atomic::new(0);
 
         // INVARIANT: An appender holds a reference, and there was no other, so it has none.
-        Self(block.share())
+        Self {
+            block: block.share(),
+            len: 0,
+        }
     }
 
     /// The block that this appends to, to be read.
+    #[inline]
     pub(crate) fn block(&self) -> &mempool::Ref<Block<H, T, N>> {
-        &self.0
+        &self.block
+    }
+
+    /// The record that was appended last.
+    #[inline]
+    pub(crate) fn last(&self) -> Option<T> {
+        let index = (self.len as usize).checked_sub(1)?;
+
+        // SAFETY: In bounds, initialised, and nobody writes to it: by the type invariants it is one of
+        // the first `len` records of the block.
+        Some(unsafe { *self.block.records.get().cast::<T>().add(index) })
     }
 
     /// Appends and publishes `record`; fails with `ENOSPC` if the block is full.
     ///
     /// Context: any.
+    #[inline]
     pub(crate) fn push(&mut self, record: T) -> Result {
-        let index = self.0.len.load(Relaxed) as usize;
+        let index = self.len as usize;
         if index >= N {
             return Err(ENOSPC);
         }
 
         // SAFETY: In bounds, and not published yet: nobody else touches this record, since this is
         // the only appender, borrowed exclusively.
-        unsafe { self.0.records.get().cast::<T>().add(index).write(record) };
-        // INVARIANT: Initialised above, and never written again. CAST: `index` is below `N`, which
-        // is far below 2^32: a block is one slab object.
-        self.0.len.store(index as u32 + 1, Release);
+        unsafe {
+            self.block
+                .records
+                .get()
+                .cast::<T>()
+                .add(index)
+                .write(record)
+        };
+        // INVARIANT: Initialised above, and never written again. (It was below `N`, which is far below
+        // 2^32: a block is one slab object.)
+        self.len = self.len.wrapping_add(1);
+        store_release(&self.block.len, self.len);
         Ok(())
     }
 
     /// Ends appending.
     pub(crate) fn finish(self) -> mempool::Ref<Block<H, T, N>> {
-        self.0
+        self.block
     }
 }
 
@@ -156,12 +184,14 @@ mod tests {
         assert_eq!((block.len(), block.get(0)), (0, None));
         let mut appender = Appender::new(block, 7);
         let reader = appender.block().clone();
+        assert_eq!(appender.last(), None);
         for count in 1..=3 {
             let value = 100 + count as u64;
             assert_eq!(appender.push(value), Ok(()));
             assert_eq!(reader.len(), count);
             assert_eq!(reader.get(count - 1), Some(value));
             assert_eq!(reader.get(count), None);
+            assert_eq!(appender.last(), Some(value));
         }
         assert_eq!(*reader.header(), 7);
         assert_eq!(reader.get(usize::MAX), None);

@@ -37,7 +37,7 @@ pub(crate) trait Sequence: Send + 'static {
     fn stop(&mut self) {}
 
     /// Writes out the current record. May be called twice for the same: no side effects.
-    fn show(&self, out: &mut Output<'_>) -> Result;
+    fn show(&mut self, out: &mut Output<'_>) -> Result;
 }
 
 /// A sequence that goes on: behind its last record there will be others.

@@ -19,6 +19,11 @@ use core::{
 use kernel::{
     bindings,
     current,
+    ffi::{
+        c_int,
+        c_ulong, //
+    },
+    mm::Mm,
     sync::{
         aref::ARef,
         rcu, //
@@ -26,7 +31,12 @@ use kernel::{
     task::Task, //
 };
 
-use super::pid::Pid;
+use super::{
+    barrier::smp_rmb,
+    mm,
+    mm::Memory,
+    pid::Pid, //
+};
 
 /// Reads once what C code may write to meanwhile, as `READ_ONCE()` does.
 macro_rules! read_once {
@@ -50,13 +60,8 @@ pub(crate) struct Usage {
     pub(crate) maj_flt: u64,
 }
 
-/// Orders what is read before against what is read behind. Wraps `smp_rmb()`.
-fn smp_rmb() {
-    // SAFETY: Always safe to call.
-    unsafe { bindings::smp_rmb() };
-}
-
 impl Usage {
+    #[inline]
     fn add(&mut self, other: &Self) {
         // Sums of counters of the kernel, which wrap there, too.
         self.utime = self.utime.wrapping_add(other.utime);
@@ -68,20 +73,19 @@ impl Usage {
 }
 
 /// What is seen of a task at one time.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 pub(crate) struct Reading {
     /// What it has used. Of an ended task, these are the final totals.
     pub(crate) usage: Usage,
-    /// Resident pages; 0 without an address space.
-    pub(crate) rss: u64,
-    /// Users of the address space; 0 without one.
-    pub(crate) mm_users: u32,
+    pub(crate) memory: Memory,
     /// The letter of its state, as in `/proc/PID/stat`.
     pub(crate) state: u8,
     /// It is gone from every CPU, and will never run again.
     pub(crate) ended: bool,
     /// How many threads were looked at for it.
     pub(crate) threads: usize,
+    /// To be given to `read_idle()` the next time; none if all is to be read then, too.
+    pub(crate) mark: Option<Mark>,
 }
 
 /// `TASK_COMM_LEN`.
@@ -104,12 +108,75 @@ pub(crate) struct Process {
     pid: ARef<Pid>,
     /// Any task of the group; holds the `signal_struct`.
     task: ARef<Task>,
+    mm: AddressSpace,
+}
+
+/// What tells whether a task has run since it was read.
+///
+/// A task that has not run has neither used anything, nor started threads, executed another program, or
+/// exited: all of that it does itself.
+pub(crate) struct Mark {
+    /// How often it left a CPU, as `khungtaskd` counts it.
+    switches: c_ulong,
+    /// `__state`, which others change, too.
+    state: u32,
+}
+
+impl Mark {
+    /// To be called before all else is read.
+    ///
+    /// # Safety
+    ///
+    /// `task` must be valid.
+    #[inline]
+    unsafe fn new(task: *mut bindings::task_struct) -> Self {
+        // SAFETY: By this function's own contract.
+        let mark = unsafe {
+            Self {
+                switches: switches(task),
+                state: read_once!((*task).__state),
+            }
+        };
+        smp_rmb();
+        mark
+    }
+
+    /// Whether `task` has not run since, and is in the same state.
+    ///
+    /// # Safety
+    ///
+    /// `task` must be valid.
+    #[inline]
+    unsafe fn is_of(&self, task: *mut bindings::task_struct) -> bool {
+        // A task that leaves its CPU counts that before `on_cpu` is cleared (with release semantics). So
+        // one that is on none, and has not left any since, has been on none since.
+        //
+        // SAFETY: By this function's own contract.
+        unsafe {
+            read_once!((*task).on_cpu) == 0 && {
+                smp_rmb();
+                switches(task) == self.switches && read_once!((*task).__state) == self.state
+            }
+        }
+    }
+}
+
+/// How often `task` left a CPU.
+///
+/// # Safety
+///
+/// `task` must be valid.
+#[inline]
+unsafe fn switches(task: *mut bindings::task_struct) -> c_ulong {
+    // SAFETY: By this function's own contract.
+    unsafe { read_once!((*task).nvcsw).wrapping_add(read_once!((*task).nivcsw)) }
 }
 
 /// One thread.
 pub(crate) struct Thread {
     pid: ARef<Pid>,
     task: ARef<Task>,
+    mm: AddressSpace,
 }
 
 /// Takes a reference on the task that `pid` is attached to as `kind`. A zombie is a task, too.
@@ -135,6 +202,7 @@ impl Process {
         Some(Self {
             pid: pid.clone(),
             task: task_of(pid, bindings::pid_type_PIDTYPE_TGID)?,
+            mm: AddressSpace::default(),
         })
     }
 
@@ -152,7 +220,53 @@ impl Process {
     ///
     /// Context: any but interrupts; never sleeps. Takes the RCU read lock, `alloc_lock` of a thread,
     /// and `stats_lock` if threads come and go all the while. Costs a walk over the threads.
-    pub(crate) fn read(&self) -> Reading {
+    #[inline(always)]
+    pub(crate) fn read(&mut self) -> Reading {
+        self.read_one().unwrap_or_else(|| self.read_all())
+    }
+
+    /// Reads a living process whose only thread is the task that is held, without a lock.
+    #[inline(always)]
+    fn read_one(&mut self) -> Option<Reading> {
+        let (task, signal) = (self.task.as_ptr(), self.signal());
+
+        // SAFETY: The task is held, and holds its `signal_struct`; fields that change are read once. The
+        // list of threads is compared with, not followed.
+        unsafe {
+            let mark = Mark::new(task);
+            let before = read_once!((*signal).stats_lock.seqcount.seqcount.sequence);
+            smp_rmb();
+            let head = &raw mut (*signal).thread_head;
+            let node = &raw mut (*task).thread_node;
+            if read_once!((*head).next) != node
+                || read_once!((*node).next) != head
+                || read_once!((*task).exit_state) != 0
+            {
+                return None;
+            }
+            let mut usage = usage_of_exited(signal);
+            usage.add(&usage_of(task));
+            smp_rmb();
+            // As in `totals()`.
+            if before & 1 != 0
+                || read_once!((*signal).stats_lock.seqcount.seqcount.sequence) != before
+            {
+                return None;
+            }
+            Some(Reading {
+                usage,
+                memory: self.mm.read(task),
+                state: state_letter(mark.state, 0),
+                ended: false,
+                threads: 1,
+                mark: Some(mark),
+            })
+        }
+    }
+
+    /// Reads a process by a walk over its threads.
+    #[inline(never)]
+    fn read_all(&mut self) -> Reading {
         let guard = rcu::read_lock();
         let totals = self.totals(&guard);
         let mut reading = Reading {
@@ -167,21 +281,41 @@ impl Process {
         let leader =
             unsafe { bindings::pid_task(self.pid.as_ptr(), bindings::pid_type_PIDTYPE_TGID) };
         if let Some(leader) = NonNull::new(leader) {
+            let leader = leader.as_ptr();
             // SAFETY: RCU keeps the task valid while `guard` lives.
             unsafe {
-                reading.state = state_letter(leader);
-                (reading.rss, reading.mm_users) = memory(leader);
+                reading.state = state_letter(
+                    read_once!((*leader).__state),
+                    read_once!((*leader).exit_state),
+                );
+                reading.memory = self.mm.read(leader);
+            }
+            if leader != self.task.as_ptr() {
+                // Another thread has become the leader by an exec: the one to hold from now on.
+                if let Some(task) = task_of(&self.pid, bindings::pid_type_PIDTYPE_TGID) {
+                    self.task = task;
+                }
             }
         }
-        if reading.mm_users == 0 {
+        if reading.memory.mm_users == 0 {
             // The leader is gone or going. Its address space lives on with the other threads.
             if let Some(other) = totals.with_mm {
                 // SAFETY: As above.
-                let seen = unsafe { memory(other) };
-                (reading.rss, reading.mm_users) = seen;
+                reading.memory = unsafe { self.mm.read(other.as_ptr()) };
             }
         }
         reading
+    }
+
+    /// What alone may have changed since the reading that `mark` is of, if it has not run since. `None`
+    /// says nothing.
+    ///
+    /// Context: any; takes no lock.
+    #[inline]
+    pub(crate) fn read_idle(&self, mark: &Mark) -> Option<Memory> {
+        // SAFETY: The task is held.
+        let idle = unsafe { mark.is_of(self.task.as_ptr()) };
+        idle.then(|| self.mm.read_known())
     }
 
     /// The name of its leader, or of a thread that it had if all are gone.
@@ -240,13 +374,7 @@ impl Process {
         // the RCU read lock is held: what `next` leads to is the list's head or the `thread_node`
         // of a task that stays valid meanwhile. Those fields that change are read once.
         unsafe {
-            totals.usage = Usage {
-                utime: read_once!((*signal).utime),
-                stime: read_once!((*signal).stime),
-                runtime: read_once!((*signal).sum_sched_runtime),
-                min_flt: read_once!((*signal).min_flt) as u64,
-                maj_flt: read_once!((*signal).maj_flt) as u64,
-            };
+            totals.usage = usage_of_exited(signal);
             let head = &raw mut (*signal).thread_head;
             let mut node = read_once!((*head).next);
             while node != head {
@@ -281,21 +409,13 @@ struct Totals {
     with_mm: Option<NonNull<bindings::task_struct>>,
 }
 
-impl Clone for Process {
-    fn clone(&self) -> Self {
-        Self {
-            pid: self.pid.clone(),
-            task: self.task.clone(),
-        }
-    }
-}
-
 impl Thread {
     /// The thread that has `pid` as its TID; `None` if there is none.
     pub(crate) fn of(pid: &ARef<Pid>) -> Option<Self> {
         Some(Self {
             pid: pid.clone(),
             task: task_of(pid, bindings::pid_type_PIDTYPE_PID)?,
+            mm: AddressSpace::default(),
         })
     }
 
@@ -312,43 +432,44 @@ impl Thread {
 
     /// Reads what is accounted to the thread.
     ///
-    /// Context: any but interrupts; never sleeps. Takes the RCU read lock and `alloc_lock`.
-    pub(crate) fn read(&self) -> Reading {
-        let _guard = rcu::read_lock();
-        let Some(task) = NonNull::new(self.task.as_ptr()) else {
-            return Reading::default();
-        };
+    /// Context: any but interrupts; never sleeps. Takes `alloc_lock` if it has got another address space
+    /// since it was last read.
+    pub(crate) fn read(&mut self) -> Reading {
+        let task = self.task.as_ptr();
 
         // SAFETY: The task is held.
         unsafe {
-            let ended = if read_once!((*task.as_ptr()).exit_state) != 0 {
-                has_left_cpu(task.as_ptr())
+            let mark = Mark::new(task);
+            let exit_state = read_once!((*task).exit_state);
+            let ended = if exit_state != 0 {
+                has_left_cpu(task)
             } else {
                 // An exec by a thread that is not the leader makes it the leader: it lives on, but
                 // under the leader's PID, and its own TID is over.
                 // (NULL is that of a thread that is being reaped just now.)
-                let now = read_once!((*task.as_ptr()).thread_pid);
+                let now = read_once!((*task).thread_pid);
                 !now.is_null() && now != self.pid.as_ptr()
             };
-            let (rss, mm_users) = memory(task);
             Reading {
-                usage: usage_of(task.as_ptr()),
-                rss,
-                mm_users,
-                state: state_letter(task),
+                usage: usage_of(task),
+                memory: self.mm.read(task),
+                state: state_letter(mark.state, exit_state),
                 ended,
                 threads: 1,
+                mark: (exit_state == 0).then_some(mark),
             }
         }
     }
-}
 
-impl Clone for Thread {
-    fn clone(&self) -> Self {
-        Self {
-            pid: self.pid.clone(),
-            task: self.task.clone(),
-        }
+    /// What alone may have changed since the reading that `mark` is of, if it has not run since. `None`
+    /// says nothing.
+    ///
+    /// Context: any; takes no lock.
+    #[inline]
+    pub(crate) fn read_idle(&self, mark: &Mark) -> Option<Memory> {
+        // SAFETY: The task is held.
+        let idle = unsafe { mark.is_of(self.task.as_ptr()) };
+        idle.then(|| self.mm.read_known())
     }
 }
 
@@ -383,9 +504,29 @@ unsafe fn has_left_cpu(task: *mut bindings::task_struct) -> bool {
     left
 }
 
+/// What the exited threads of a process have used.
+///
+/// # Safety
+///
+/// `signal` must be valid.
+#[inline]
+unsafe fn usage_of_exited(signal: *mut bindings::signal_struct) -> Usage {
+    // SAFETY: By this function's own contract; each field is read once.
+    unsafe {
+        Usage {
+            utime: read_once!((*signal).utime),
+            stime: read_once!((*signal).stime),
+            runtime: read_once!((*signal).sum_sched_runtime),
+            min_flt: read_once!((*signal).min_flt) as u64,
+            maj_flt: read_once!((*signal).maj_flt) as u64,
+        }
+    }
+}
+
 /// # Safety
 ///
 /// `task` must be valid.
+#[inline]
 unsafe fn usage_of(task: *mut bindings::task_struct) -> Usage {
     // SAFETY: By this function's own contract; each field is read once.
     unsafe {
@@ -419,19 +560,9 @@ unsafe fn comm_of(task: *mut bindings::task_struct) -> Comm {
 }
 
 /// The letter that `task_state_to_char()` gives.
-///
-/// # Safety
-///
-/// `task` must be valid.
-unsafe fn state_letter(task: NonNull<bindings::task_struct>) -> u8 {
-    // SAFETY: By this function's own contract.
-    let (state, exit_state) = unsafe {
-        (
-            read_once!((*task.as_ptr()).__state),
-            // CAST: A set of flags.
-            read_once!((*task.as_ptr()).exit_state) as u32,
-        )
-    };
+fn state_letter(state: u32, exit_state: c_int) -> u8 {
+    // CAST: A set of flags.
+    let exit_state = exit_state as u32;
     let mut report = (state | exit_state) & bindings::TASK_REPORT;
     if state & bindings::TASK_IDLE == bindings::TASK_IDLE {
         report = bindings::TASK_REPORT_IDLE;
@@ -443,42 +574,61 @@ unsafe fn state_letter(task: NonNull<bindings::task_struct>) -> u8 {
     b"RSDTtXZPI".get(last_set_bit).copied().unwrap_or(b'?')
 }
 
-/// Resident pages and users of the address space of `task`, by the same counters as
-/// `/proc/PID/stat`; zeros if it has none.
+/// The address space that a task was last seen to have.
 ///
-/// # Safety
-///
-/// `task` must be valid, and its `alloc_lock` not held.
-unsafe fn memory(task: NonNull<bindings::task_struct>) -> (u64, u32) {
-    let task = task.as_ptr();
+/// Held as by `mmgrab()`, which keeps the `struct mm_struct`, not what it maps: so its counters can be read
+/// without a lock for as long as the task has it, which is told by its address.
+#[derive(Default)]
+struct AddressSpace(Option<ARef<Mm>>);
 
-    // SAFETY: By this function's own contract. `alloc_lock` (of `task_lock()`) keeps `mm` from being
-    // changed, and so the address space from going away.
-    unsafe {
-        if read_once!((*task).mm).is_null() || read_once!((*task).flags) & bindings::PF_KTHREAD != 0
-        {
-            return (0, 0);
+impl AddressSpace {
+    /// What is seen of the address space of `task`; zeros if it has none.
+    ///
+    /// # Safety
+    ///
+    /// `task` must be valid, and its `alloc_lock` not held.
+    #[inline(always)]
+    unsafe fn read(&mut self, task: *mut bindings::task_struct) -> Memory {
+        // SAFETY: By this function's own contract.
+        let mm = unsafe { read_once!((*task).mm) };
+        match &self.0 {
+            Some(known) if known.as_raw() == mm => mm::usage(known),
+            None if mm.is_null() => Memory::default(),
+            // SAFETY: By this function's own contract.
+            _ => unsafe { self.look(task) },
         }
-        bindings::spin_lock(&raw mut (*task).alloc_lock);
-        let mm = (*task).mm;
-        let seen = if mm.is_null() {
-            (0, 0)
-        } else {
-            let mm = &raw const (*mm).__bindgen_anon_1;
-            let pages = |member: u32| {
-                // What percpu_counter_read_positive() returns. CAST: Never negative.
-                read_once!((*mm).rss_stat[member as usize].count).max(0) as u64
+    }
+
+    /// What is seen of the address space that the task had when it was last read.
+    #[inline]
+    fn read_known(&self) -> Memory {
+        self.0.as_deref().map(mm::usage).unwrap_or_default()
+    }
+
+    /// As [`Self::read`], of a task that has another address space than before.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::read`].
+    #[cold]
+    unsafe fn look(&mut self, task: *mut bindings::task_struct) -> Memory {
+        // SAFETY: By this function's own contract. `alloc_lock` (of `task_lock()`) keeps `mm` from being
+        // changed, and so the address space from going away. A kernel thread only borrows one.
+        let mm = unsafe {
+            bindings::spin_lock(&raw mut (*task).alloc_lock);
+            let mm = if read_once!((*task).flags) & bindings::PF_KTHREAD == 0 {
+                NonNull::new((*task).mm)
+            } else {
+                None
             };
-            (
-                pages(bindings::MM_FILEPAGES)
-                    .wrapping_add(pages(bindings::MM_ANONPAGES))
-                    .wrapping_add(pages(bindings::MM_SHMEMPAGES)),
-                // CAST: A count, never negative.
-                read_once!((*mm).mm_users.counter) as u32,
-            )
+            // `Mm` is transparent, and counted as by `mmgrab()`.
+            let mm = mm.map(|mm| ARef::from(mm.cast::<Mm>().as_ref()));
+            bindings::spin_unlock(&raw mut (*task).alloc_lock);
+            mm
         };
-        bindings::spin_unlock(&raw mut (*task).alloc_lock);
-        seen
+        // What was known goes: by `mmdrop()`, which the scheduler calls with preemption disabled, too.
+        self.0 = mm;
+        self.read_known()
     }
 }
 
@@ -566,9 +716,9 @@ mod tests {
     fn a_kernel_thread_is_a_process_without_memory() {
         let read = Pid::find(crate::testing::KTHREADD)
             .and_then(|pid| Process::of(&pid))
-            .map(|process| (process.read(), process.comm()));
+            .map(|mut process| (process.read(), process.comm()));
         assert!(read.is_some_and(|(reading, comm)| {
-            (reading.rss, reading.mm_users, reading.threads) == (0, 0, 1)
+            (reading.memory.rss, reading.memory.mm_users, reading.threads) == (0, 0, 1)
                 && !reading.ended
                 && comm.bytes() == b"kthreadd"
         }));
@@ -578,9 +728,12 @@ mod tests {
     fn init_has_memory() {
         let read = Pid::find(crate::testing::INIT)
             .and_then(|pid| Process::of(&pid))
-            .map(|process| process.read());
+            .map(|mut process| process.read());
         assert!(read.is_some_and(|reading| {
-            reading.rss > 0 && reading.mm_users > 0 && reading.threads > 0 && !reading.ended
+            reading.memory.rss > 0
+                && reading.memory.mm_users > 0
+                && reading.threads > 0
+                && !reading.ended
         }));
     }
 }
