@@ -60,6 +60,29 @@ case_totals_after_sampling_it_all_along() {
 	samples | sound
 }
 
+# Asleep at each instant, in the same state, but not all the while.
+case_a_task_that_runs_now_and_then() {
+	load period_us=10000
+	mkfifo "$T/fifo"
+	cat "$T/fifo" >/dev/null &
+	pid=$!
+	echo $pid >>"$T/pids"
+	exec 3>"$T/fifo"
+	await in_state $pid S
+	echo $pid >"$FILE"
+	for _ in $(seq 20); do
+		later $pid 3
+		echo "$pid" >&3
+		await in_state $pid S
+		later $pid
+		same "run time" "$(cpu $pid)" "$(cut -d ' ' -f 1 /proc/$pid/schedstat)"
+	done
+	exec 3>&-
+	wait $pid || :
+	await ended $pid
+	samples | sound
+}
+
 case_a_task_that_ends_before_its_next_sample() {
 	load period_us=3600000000
 	spawn burn user 100
