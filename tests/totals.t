@@ -68,9 +68,9 @@ case_a_task_that_runs_now_and_then() {
 	pid=$!
 	echo $pid >>"$T/pids"
 	exec 3>"$T/fifo"
-	await in_state $pid S
 	echo $pid >"$FILE"
-	for _ in $(seq 20); do
+	for _ in $(seq 5); do
+		await in_state $pid S
 		later $pid 3
 		echo "$pid" >&3
 		await in_state $pid S
