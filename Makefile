@@ -20,7 +20,7 @@ endif
 # What goes to Kbuild as it is, with everything that was given to make (V=1, CLIPPY=1, W=1, ...).
 KBUILD_TARGETS := modules modules_install rust-analyzer rustdoc nsdeps compile_commands.json
 
-.PHONY: all $(KBUILD_TARGETS) clean kdir demo test test-the-tests soak shell lint help
+.PHONY: all $(KBUILD_TARGETS) clean kdir demo test test-the-tests soak bench shell lint help
 all: modules
 
 $(KBUILD_TARGETS): kdir-found
@@ -49,6 +49,9 @@ test-the-tests:
 soak:
 	@tests/soak
 
+bench:
+	@tests/bench $(BENCH)
+
 help:
 	@echo 'On this machine, for the kernel $(RELEASE):'
 	@echo '  make                 taskmonitor.ko; needs a KDIR with Rust metadata'
@@ -65,5 +68,6 @@ help:
 	@echo '                       allocations that fail; KERNEL=kcsan: the concurrent ones under KCSAN'
 	@echo '  make test-the-tests  makes mistakes, and sees them caught; MISTAKES="double-put" only these'
 	@echo '  make soak            what takes hours: 1000 loads and unloads, a million random commands, KCSAN, ...'
+	@echo '  make bench           measures what it costs, and others beside it; BENCH="rounds reading" only that'
 	@echo '  make lint            rustfmt, clippy, modpost, shellcheck'
 	@echo '  variables: KERNEL=KERNEL SUITE=SUITE RELEASE=RELEASE MIRROR=ADDRESS (see scripts/lib.sh)'
