@@ -619,9 +619,10 @@ static int holds(long cost)
 	char line[1024];
 
 	while (fgets(line, sizeof(line), stdin)) {
-		char *cpu = strstr(line, " [000] "), *dash = cpu, *at;
+		char *cpu = strstr(line, " [000] "), *dash = cpu, *at, *caller = strstr(line, " <-");
+		// The wrappers that Rust has for inline functions may, or may not, end in a jump.
+		int ours = caller && (strstr(caller, "taskmonitor") || strstr(caller, "rust_helper_"));
 		long when, pid;
-		int ours = !!strstr(line, "taskmonitor3") || strstr(line, "taskmonitor7") || strstr(line, "rust_helper_");
 
 		if (!cpu)
 			continue;
