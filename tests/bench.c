@@ -46,8 +46,9 @@
  *   poller PID PERIOD_US SECONDS
  *                           a program that polls /proc/PID/stat, and sleeps for the period in between
  *
- * Lateness: of instant k, what its time is behind START + k * PERIOD; START is such that the least late one is
- * in time. Printed: how many there were, how many instants passed without one, and of the lateness in ns the
+ * Lateness: each look counts for the last instant that had come, and is late by the time since the first that
+ * had come after the look before it. Instants are START + k * PERIOD, with START such that the earliest look is in
+ * time. Printed: how many looks there were, how many instants passed without one, and of the lateness in ns the
  * median, 90 %, 99 % and the most.
  */
 
@@ -762,7 +763,7 @@ static int follow(long seconds)
 	if (lseek(fd, 0, SEEK_END) < 0)
 		fail(FOLLOW);
 	while (now() < end) {
-		sleep_ns(50000000);
+		sleep_ns(5000000);
 		while ((got = read(fd, buffer, 65536)) > 0)
 			if (write(1, buffer, got) != got)
 				fail("write");
@@ -1055,21 +1056,19 @@ static int iterator(long times)
 
 /* --- punctuality --- */
 
-/* `times` are those of instants `numbers`, in their order. */
+/* The time of each look, and the instant it counts for, in their order. */
 static void print_lateness(long *times, const long *instants, long count, long period)
 {
-	long least = INT64_MAX;
+	long start = INT64_MAX;
 
-	if (!count)
-		wrong("there was not one instant");
-	for (long i = 0; i < count; i++) {
-		times[i] -= instants[i] * period;
-		if (times[i] < least)
-			least = times[i];
-	}
+	if (count < 2)
+		wrong("there were no two looks");
 	for (long i = 0; i < count; i++)
-		times[i] -= least;
-	qsort(times, count, sizeof(*times), compare);
+		if (times[i] - instants[i] * period < start)
+			start = times[i] - instants[i] * period;
+	for (long i = 1; i < count; i++)
+		times[i] -= start + (instants[i - 1] + 1) * period;
+	qsort(times + 1, count - 1, sizeof(*times), compare);
 	printf("%ld %ld %ld %ld %ld %ld\n", count, instants[count - 1] - instants[0] + 1 - count, times[count / 2],
 	       times[count * 9 / 10], times[count * 99 / 100], times[count - 1]);
 }
@@ -1113,8 +1112,8 @@ static int user(long period, long seconds)
 			fail("clock_nanosleep");
 		}
 		times[count] = now();
-		instants[count] = next;
-		next = (times[count++] - start) / period + 1;
+		instants[count] = (times[count] - start) / period;
+		next = instants[count++] + 1;
 	}
 	print_lateness(times, instants, count, period);
 	return 0;
