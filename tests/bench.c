@@ -663,7 +663,8 @@ static int holds(long cost)
 
 static int toggle(void)
 {
-	long count, *pids = numbers(&count), *add = allocate(count * sizeof(*add)), *remove = allocate(count * sizeof(*remove));
+	long count, *pids = numbers(&count);
+	long *add = allocate(count * sizeof(*add)), *remove = allocate(count * sizeof(*remove));
 	int fd = open_file(FILE_NAME, O_WRONLY);
 	char text[32];
 
