@@ -26,6 +26,8 @@
  *   news BUFFER             reads taskmonitor_follow to its end, adds the PIDs, reads on; prints bytes, lines
  *                           and what that took
  *   lateness PERIOD_US      how late the samples of stdin are, as below
+ *   pipe TIMES              passes a byte through a pipe, so often, which takes and leaves a mutex each time; prints
+ *                           what that took
  *   holds COST              reads what the function tracer has seen of _raw_spin_lock(), mutex_lock() and their
  *                           opposites, with time in instructions, of which seeing one call costs COST; prints how
  *                           long the module kept a spinlock at most, a mutex at most, how often it had a
@@ -583,6 +585,22 @@ static int agree(void)
 }
 
 /* --- locks --- */
+
+static int pass(long times)
+{
+	int fds[2];
+	char byte = 0;
+	long began;
+
+	if (pipe(fds))
+		fail("pipe");
+	began = now();
+	for (; times; times--)
+		if (write(fds[1], &byte, 1) != 1 || read(fds[0], &byte, 1) != 1)
+			fail("pipe");
+	printf("%ld\n", now() - began);
+	return 0;
+}
 
 struct hold {
 	long began, events, depth, spoilt, most;
@@ -1158,6 +1176,8 @@ int main(int argc, char **argv)
 		return follow(number(argv[2]));
 	if (!strcmp(what, "await") && argc == 4)
 		return await(argv[2], number(argv[3]));
+	if (!strcmp(what, "pipe") && argc == 3)
+		return pass(number(argv[2]));
 	if (!strcmp(what, "holds") && argc == 3)
 		return holds(number(argv[2]));
 	if (!strcmp(what, "wakeups") && argc == 3)
