@@ -28,7 +28,7 @@ case_it_gives_what_it_is_asked_for() {
 	spawn pause
 	A=$PID
 	spawn pause
-	load "target=1,$A,$PID period_us=1000"
+	load "target=1,$A,$PID period_us=1000 max_samples=1000000"
 	later 1 300
 	end_task
 	await ended "$PID"
