@@ -219,7 +219,8 @@ impl Process {
     /// Reads the totals of all its threads, exited ones included, and what is seen of its leader.
     ///
     /// Context: any but interrupts; never sleeps. Takes the RCU read lock, `alloc_lock` of a thread,
-    /// and `stats_lock` if threads come and go all the while. Costs a walk over the threads.
+    /// and `stats_lock` if threads come and go all the while. Costs a walk over the threads. Of a living
+    /// process with one thread it takes no lock, but `alloc_lock` if that has got another address space.
     #[inline(always)]
     pub(crate) fn read(&mut self) -> Reading {
         self.read_one().unwrap_or_else(|| self.read_all())
