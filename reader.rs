@@ -206,6 +206,9 @@ impl Tasks {
     }
 }
 
+/// Samples that [`newest`] keeps under one hold of the lock, and one more task's.
+const KEPT_AT_ONCE: usize = 32;
+
 /// The newest samples of the tasks that `print` chose, at most `most` of them: with the task's number
 /// (as the current task knows it) and beginning, and the newest last.
 ///
@@ -214,42 +217,48 @@ pub(crate) fn newest(monitor: &Monitor, most: usize) -> Result<KVec<(Sample, i32
     let set = monitor.set();
     let (until, choice) = (set.last_time(), set.choice.clone());
     drop(set);
-    let mut heap = Heap::new();
-    heap.make_room(most)?;
+    let mut samples: KVec<(Sample, i32, u64)> = KVec::with_capacity(most, GFP_KERNEL)?;
+    // Their places, the oldest first.
+    let mut places = Heap::new();
+    places.make_room(most)?;
 
     let mut next = Some(0);
     while let Some(from) = next {
-        // Work that is bounded, whatever was sampled meanwhile.
-        let bound = 4 * most;
-        let mut left = bound;
+        let mut left = KEPT_AT_ONCE;
         next = monitor.set().visit(from, |_, task| {
             if choice.as_ref().is_some_and(|choice| !choice.is(&task.pid)) {
                 return true;
             }
             let later = |sample: &Sample| sample.time > until;
-            for sample in task.history.newest_first().take(bound).skip_while(later) {
-                if heap.len() >= most {
-                    if heap
-                        .first()
-                        .is_some_and(|(oldest, _)| *oldest > sample.time)
-                    {
+            // Bounded, whatever was sampled meanwhile.
+            let some = task.history.newest_first().take(4 * most);
+            for sample in some.skip_while(later) {
+                let time = sample.time;
+                let item = (sample, seen_number(&task.pid), task.start);
+                if places.len() < most {
+                    // There is room for both.
+                    let _ = places.push(time, samples.len());
+                    let _ = samples.push_within_capacity(item);
+                } else {
+                    let oldest = places.first().filter(|(oldest, _)| *oldest < time);
+                    let Some(old) = oldest.and_then(|(_, place)| samples.get_mut(*place)) else {
                         break;
-                    }
-                    heap.pop();
+                    };
+                    *old = item;
+                    places.rekey(time);
                 }
-                // There is room.
-                let _ = heap.push(sample.time, (sample, seen_number(&task.pid), task.start));
                 left = left.saturating_sub(1);
             }
             left > 0
         });
     }
 
-    let mut samples = KVec::with_capacity(heap.len(), GFP_KERNEL)?;
-    while let Some((_, sample)) = heap.pop() {
-        samples.push_within_capacity(sample).map_err(|_| ENOMEM)?;
+    let mut sorted = KVec::with_capacity(samples.len(), GFP_KERNEL)?;
+    while let Some((_, place)) = places.pop() {
+        let sample = samples.get(place).cloned().ok_or(EINVAL)?;
+        sorted.push_within_capacity(sample).map_err(|_| ENOMEM)?;
     }
-    Ok(samples)
+    Ok(sorted)
 }
 
 #[kunit_tests(taskmonitor_reader)]

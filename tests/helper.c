@@ -953,10 +953,11 @@ static int run(void (*be)(void))
 		fail("fork");
 	if (!child) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* Itself: whoever sees it "ready" is to know who. */
+		printf("pid %d\n", getpid());
 		be();
 		exit(0);
 	}
-	printf("pid %d\n", child);
 	if (wait4(child, NULL, 0, &u) != child)
 		fail("wait4");
 	printf("rusage %ld %ld\n", u.ru_utime.tv_sec * 1000000 + u.ru_utime.tv_usec,
@@ -1006,10 +1007,10 @@ static int reuse(long pid)
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			if (getpid() != pid)
 				_exit(0);
+			printf("pid %d\n", getpid());
 			rest();
 		}
 		if (child == pid) {
-			printf("pid %d\n", child);
 			waitpid(child, NULL, 0);
 			return 0;
 		}

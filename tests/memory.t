@@ -103,9 +103,12 @@ case_a_long_history_is_given_back_at_once() {
 	some 20
 	LIMIT=300
 	await have samples "$(few 1000000)"
+	# Else as much may have come anew before anybody has looked.
+	echo 100000 >"$PARAMETERS/period_us"
 	before=$(slab_kib)
 	echo clear >"$FILE"
 	await slabs_are $((before - $(few 40000)))
+	echo 100 >"$PARAMETERS/period_us"
 	later "$(echo "$TIDS" | head -n 1)" 100
 	await have samples "$(few 300000)"
 	# Without a pause of the others.

@@ -73,7 +73,7 @@ history() {
 # A disk in memory of which nothing is written: what is read of it is page cache, and nothing else.
 modprobe_brd() {
 	log_allow "^brd: module loaded$"
-	[ -b /dev/ram0 ] || insmod brd.ko rd_nr=1 rd_size=2097152
+	[ -b /dev/ram0 ] || insmod brd.ko rd_nr=1 rd_size=524288
 }
 
 # Programs that take their share and give it back.
