@@ -33,14 +33,10 @@ usable() {
 		echo "print $PID" >"$file"
 		same "what is shown" "$(head -n 1 "$FILE" | cut -d ' ' -f 1-2)" "pid $PID"
 		echo "print all" >"$file"
-		await taken_of "$PID" 3
+		await has_taken "$PID" 3
 		writes_to "$file" "$((${#PID} + 2)) ENOENT $((${#SPARE} + 1))" "-$PID\n" "-$PID\n" "$SPARE\n"
 	done
 	end_task
-}
-
-taken_of() {
-	[ "$(status "$1" taken)" -ge "$2" ]
 }
 
 case_16384_tasks_and_100_readers() {
@@ -75,7 +71,7 @@ case_16384_tasks_and_100_readers() {
 	# (They show less while one is chosen.)
 	between "most lines of $FILE" "$(cat "$T"/readers/*"$(echo "$FILE" | tr / .)" | sort -n | tail -n 1)" 16383 100000
 	between "most lines of $SYSFS" "$(cat "$T"/readers/*"$(echo "$SYSFS" | tr / .)" | sort -n | tail -n 1)" 20 60
-	await taken_of "$(head -n 1 "$T/tids")" 10
+	await has_taken "$(head -n 1 "$T/tids")" 10
 	echo stop >"$FILE"
 	adds_up
 	echo start >"$FILE"

@@ -38,20 +38,24 @@ case_binary_noise() {
 
 case_every_byte_alone() {
 	load "target=1 period_us=1000"
+	set --
+	errors=
 	i=0
 	while [ $i -lt 256 ]; do
-		# shellcheck disable=SC2059 # the format is the byte
-		printf "\\$(printf %03o $i)" >"$T/byte"
 		case $i in
 		# Digits are PIDs (1 is there already), of which some may exist.
 		4[89] | 5[0-7]) ;;
 		*)
-			for file in "$FILE" "$SYSFS"; do
-				refused_by "$file" "@$T/byte"
-			done
+			# shellcheck disable=SC2059 # the format is the byte
+			printf "\\$(printf %03o $i)" >"$T/byte.$i"
+			set -- "$@" "@$T/byte.$i"
+			errors="$errors${errors:+ }EINVAL"
 			;;
 		esac
 		i=$((i + 1))
+	done
+	for file in "$FILE" "$SYSFS"; do
+		writes_to "$file" "$errors" "$@"
 	done
 	untouched
 }
@@ -145,7 +149,7 @@ case_one_byte_at_a_time_is_written() {
 
 case_two_readers_and_a_writer_at_once() {
 	spawn threads 30 0
-	load "target=1 period_us=100"
+	load "target=1 period_us=100 max_samples=300"
 	sed -n 's/^tid //p' "$OUT" >"$T/tids"
 	cat "$T/tids" >"$FILE"
 	for file in "$FILE" "$FOLLOW" "$TASKS" "$SYSFS"; do

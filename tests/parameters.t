@@ -165,6 +165,8 @@ case_max_samples_at_load() {
 	spawn pause
 	load "target=1,$PID period_us=1000 max_samples=1"
 	later 1 20
+	# (While sampling goes on, the one sample there is may be younger than the reading of it.)
+	echo stop >"$FILE"
 	same samples "$(samples | wc -l)" 2
 	unload
 	load "target=1,$PID period_us=1000 max_samples=100"

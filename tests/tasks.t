@@ -192,6 +192,7 @@ case_missed_instants_are_counted() {
 	echo 3600000000 >"$PARAMETERS/period_us"
 	still 1
 	for pid in 1 $(sed -n 's/^tid //p' "$OUT" | head -n 20); do
+		echo "print $pid" >"$FILE"
 		instants_add_up "$pid"
 		samples "$pid" >"$T/one"
 		same "gaps in seq of $pid" "$(awk 'NR > 1 { n += $20 - seq - 1 } { seq = $20 } END { print n + 0 }' "$T/one")" \
