@@ -88,6 +88,7 @@ pub(crate) struct Follower {
 
 impl Follower {
     pub(crate) fn new(monitor: Arc<Monitor>) -> Self {
+        monitor.follow();
         Self {
             monitor,
             spots: KVVec::new(),
@@ -254,6 +255,12 @@ impl Follower {
     pub(crate) fn current(&self) -> Option<(Sample, &Name)> {
         let spot = self.spots.get(self.due.first()?.1)?;
         Some((spot.sample()?, &spot.name))
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.monitor.unfollow();
     }
 }
 

@@ -17,6 +17,7 @@ use kernel::{
         atomic::{
             Acquire,
             Atomic,
+            Relaxed,
             Release, //
         },
         poll::PollCondVar,
@@ -106,9 +107,10 @@ pub(crate) struct Monitor {
     set: SpinLock<Set>,
     /// Counts what the sampling thread must look at before it sleeps on.
     news: Atomic<u32>,
-    /// Notified when there are new samples.
+    /// Notified when there are new samples, if there are `followers`.
     #[pin]
     samples: PollCondVar,
+    followers: Atomic<usize>,
     // Behind the set, whose blocks go back to it.
     pool: Arc<Pool<Block>>,
     /// Bytes of a block.
@@ -135,6 +137,7 @@ impl Monitor {
             set <- new_spinlock!(set, "taskmonitor::set"),
             news: Atomic::new(0),
             samples <- new_poll_condvar!("taskmonitor::samples"),
+            followers: Atomic::new(0),
             pool,
             block_size,
         })
@@ -197,7 +200,7 @@ impl Monitor {
             self.forget(&mut control, number, &pid);
         }
         self.tell_sampler(&control);
-        self.samples.notify_all();
+        self.announce();
         Ok(())
     }
 
@@ -417,9 +420,28 @@ impl Monitor {
         self.news.load(Acquire)
     }
 
-    /// What is notified when there are new samples.
+    /// What followers wait for: it is notified when there are new samples.
     pub(crate) fn samples(&self) -> &PollCondVar {
         &self.samples
+    }
+
+    /// From now on there is one more follower.
+    pub(crate) fn follow(&self) {
+        self.followers.fetch_add(1, Relaxed);
+    }
+
+    /// One follower is gone.
+    pub(crate) fn unfollow(&self) {
+        self.followers.fetch_sub(1, Relaxed);
+    }
+
+    /// Notifies the followers of samples that were recorded. Context: any but interrupts; never sleeps.
+    ///
+    /// A follower that is not counted here yet will lock the set behind us, before it waits, and see them.
+    pub(crate) fn announce(&self) {
+        if self.followers.load(Relaxed) > 0 {
+            self.samples.notify_all();
+        }
     }
 
     /// Samples living tasks at `instant`, a bounded number of them from number `from` on. Returns

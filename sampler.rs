@@ -81,6 +81,6 @@ impl Monitor {
             // Lets others run where the kernel is not preemptible.
             might_sleep();
         }
-        self.samples().notify_all();
+        self.announce();
     }
 }

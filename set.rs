@@ -70,8 +70,9 @@ pub(crate) const BATCH: usize = 64;
 /// Threads of a process that are read for what another task costs.
 pub(crate) const THREADS_A_TASK: usize = 8;
 
-/// Tasks that are sampled by one look at the clock: far less than 10 us of them.
-const TASKS_A_CLOCK: usize = 8;
+/// Tasks that have not run, and are sampled by one look at the clock: far less than 10 us of them. One that has
+/// run counts twice.
+const TASKS_A_CLOCK: usize = 16;
 
 /// What is sampled: the task itself, never just its number.
 pub(crate) enum Subject {
@@ -112,7 +113,15 @@ impl Subject {
         }
     }
 
+    /// Reads it at once, if it is what most are: a living process of one thread.
     #[inline(always)]
+    fn read_one(&mut self) -> Option<Reading> {
+        match self {
+            Self::Process(process) => process.read_one(),
+            Self::Thread(_) => None,
+        }
+    }
+
     fn read(&mut self) -> Reading {
         match self {
             Self::Process(process) => process.read(),
@@ -245,6 +254,43 @@ impl Monitored {
         max_samples: u64,
         pool: &Arc<Pool<Block>>,
     ) -> Result<Sampled> {
+        let Life::Living { subject, .. } = &mut self.life else {
+            return Err(ESRCH);
+        };
+        // Without memory for the sample, this instant is missed. (An exit is recorded at a later one.)
+        self.seen = instant;
+        match subject.read_one() {
+            Some(reading) => self.record(reading, instant, time, max_samples, pool),
+            None => self.sample_any(instant, time, max_samples, pool),
+        }
+    }
+
+    /// As [`Self::sample`], of whatever it is.
+    #[inline(never)]
+    fn sample_any(
+        &mut self,
+        instant: u64,
+        time: u64,
+        max_samples: u64,
+        pool: &Arc<Pool<Block>>,
+    ) -> Result<Sampled> {
+        let Life::Living { subject, .. } = &mut self.life else {
+            return Err(ESRCH);
+        };
+        let reading = subject.read();
+        self.record(reading, instant, time, max_samples, pool)
+    }
+
+    /// Records what was read as a sample.
+    #[inline(always)]
+    fn record(
+        &mut self,
+        reading: Reading,
+        instant: u64,
+        time: u64,
+        max_samples: u64,
+        pool: &Arc<Pool<Block>>,
+    ) -> Result<Sampled> {
         let Life::Living {
             subject,
             cputime,
@@ -254,9 +300,6 @@ impl Monitored {
         else {
             return Err(ESRCH);
         };
-        // Without memory for the sample, this instant is missed. (An exit is recorded at a later one.)
-        self.seen = instant;
-        let reading = subject.read();
         let mut adjusted = *cputime;
         let (usr, sys) = adjusted.update(&reading.usage);
         let (memory, state) = match (reading.ended, reading.state) {
@@ -569,7 +612,7 @@ impl Set {
         }
         // What was before is over, for those too that were not sampled then.
         self.over = self.over.max(instant.saturating_sub(1));
-        let (mut cost, mut outdated) = (0, 0);
+        let (mut cost, mut outdated) = (0, 0_usize);
         let next = self.tasks.walk(from, |number, task| {
             // A task that was added at this instant has its sample of it.
             if task.seen < instant && task.is_living() {
@@ -577,14 +620,16 @@ impl Set {
                 let mut time = self.last_time.wrapping_add(1);
                 if cost >= outdated {
                     time = time.max(timekeeping::boottime_ns());
-                    outdated = cost + TASKS_A_CLOCK;
+                    outdated = cost.saturating_add(TASKS_A_CLOCK);
                 }
                 self.last_time = time;
                 let idle = task.sample_idle(instant, time, self.max_samples, pool);
                 let mut blocks_changed = idle.unwrap_or(true);
                 if idle.is_none() {
+                    outdated = outdated.saturating_sub(1);
                     if let Ok(sampled) = task.sample(instant, time, self.max_samples, pool) {
                         cost += sampled.threads / THREADS_A_TASK;
+                        outdated = outdated.saturating_sub(sampled.threads / THREADS_A_TASK);
                         blocks_changed = sampled.blocks_changed;
                         if let Some(node) = sampled.exit {
                             self.living = self.living.saturating_sub(1);

@@ -44,6 +44,8 @@
  *   open NAME TIMES         the same with open(), read() and close()
  *   iterator TIMES          the same with a BPF task iterator, which goes through all tasks there are
  *   cost FILE COMMAND...    runs the command with its output in the file; prints the CPU time that it took
+ *   sleeper TIMES PERIOD_US waits for so many instants of a grid, and does nothing else; prints how many, and what
+ *                           that took
  *   user PERIOD_US SECONDS  a thread that waits for each instant of a grid, with the timer slack of a kernel
  *                           thread: how late it is, as below
  *   poller PID PERIOD_US SECONDS
@@ -454,7 +456,13 @@ static int rounds(long count, long period_us)
 	before = whole(TASKS, &length);
 	command("start\n");
 	limit = now() + SECOND + 4 * count * period_us * 1000;
-	first = last = look(stat, schedstat);
+	// The grid begins with an instant; the one behind that comes a period later.
+	last = look(stat, schedstat);
+	do {
+		sleep_ns(period_us * 1000);
+		first = look(stat, schedstat);
+	} while (first.taken == last.taken && now() < limit);
+	last = first;
 	while (last.taken - first.taken < count) {
 		if (now() > limit)
 			wrong("in the time of %ld rounds, there were %ld", 4 * count, last.taken - first.taken);
@@ -1123,6 +1131,25 @@ static int lateness(long period)
 	return 0;
 }
 
+static void wait_for(long instant)
+{
+	struct timespec ts = timespec(instant);
+
+	errno = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
+	if (errno)
+		fail("clock_nanosleep");
+}
+
+static int sleeper(long times, long period)
+{
+	long start = now(), before = own();
+
+	for (long next = 1; next <= times; next++)
+		wait_for(start + next * period);
+	printf("%ld %ld\n", times, own() - before);
+	return 0;
+}
+
 static int user(long period, long seconds)
 {
 	long most = seconds * SECOND / period, count = 0, start;
@@ -1133,13 +1160,7 @@ static int user(long period, long seconds)
 		fail("prctl");
 	start = now();
 	for (long next = 1; next < most;) {
-		struct timespec ts = timespec(start + next * period);
-		int status = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
-
-		if (status) {
-			errno = status;
-			fail("clock_nanosleep");
-		}
+		wait_for(start + next * period);
 		times[count] = now();
 		instants[count] = (times[count] - start) / period;
 		next = instants[count++] + 1;
@@ -1212,6 +1233,8 @@ int main(int argc, char **argv)
 		return iterator(number(argv[2]));
 	if (!strcmp(what, "cost") && argc > 3)
 		return cost(argv[2], argv + 3);
+	if (!strcmp(what, "sleeper") && argc == 4)
+		return sleeper(number(argv[2]), number(argv[3]) * 1000);
 	if (!strcmp(what, "user") && argc == 4)
 		return user(number(argv[2]) * 1000, number(argv[3]));
 	if (!strcmp(what, "poller") && argc == 5)

@@ -221,14 +221,15 @@ impl Process {
     /// Context: any but interrupts; never sleeps. Takes the RCU read lock, `alloc_lock` of a thread,
     /// and `stats_lock` if threads come and go all the while. Costs a walk over the threads. Of a living
     /// process with one thread it takes no lock, but `alloc_lock` if that has got another address space.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn read(&mut self) -> Reading {
         self.read_one().unwrap_or_else(|| self.read_all())
     }
 
-    /// Reads a living process whose only thread is the task that is held, without a lock.
+    /// Reads a living process whose only thread is the task that is held, as [`Self::read`] does; `None` says
+    /// nothing.
     #[inline(always)]
-    fn read_one(&mut self) -> Option<Reading> {
+    pub(crate) fn read_one(&mut self) -> Option<Reading> {
         let (task, signal) = (self.task.as_ptr(), self.signal());
 
         // SAFETY: The task is held, and holds its `signal_struct`; fields that change are read once. The
