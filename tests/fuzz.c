@@ -857,7 +857,34 @@ static void show_model(char *text, size_t size)
 			      model.entries[i].exited ? "X" : "");
 }
 
-/* The tasks and their order; of each whether it has exited, and that its counts add up. */
+/* The name of the task that has this number: 1 to 15 bytes, plain and odd ones. */
+static void name_of(int pid, char name[16])
+{
+	static const char bytes[] = "az09_ :\"\\\n\t\x01\x1f\x7f\x80\xff";
+	u64 left = (pid + 1) * 0x9e3779b97f4a7c15;
+	int len = 1 + (left >> 60) % 15;
+
+	for (int i = 0; i < len; i++, left >>= 4)
+		name[i] = bytes[left & 15];
+	name[len] = 0;
+}
+
+/* As the contract has it: everything but printable ASCII, and the backslash, is written as \ooo. */
+static void check_name(int pid, const struct row *row)
+{
+	const char *name = memmem(row->text, row->len, " comm ", 6);
+	char plain[16], expected[64];
+	size_t n = 0;
+
+	name_of(pid, plain);
+	for (const unsigned char *p = (unsigned char *)plain; *p; p++)
+		n += sprintf(expected + n, *p < ' ' || *p > '~' || *p == '\\' ? "\\%03o" : "%c", *p);
+	name = name ? name + 6 : row->text;
+	if ((size_t)(row->text + row->len - 1 - name) != n || memcmp(name, expected, n))
+		differ("task %d: comm %.*s, expected %s", pid, (int)(row->text + row->len - 1 - name), name, expected);
+}
+
+/* The tasks and their order; of each its name, whether it has exited, and that its counts add up. */
 static int read_tasks(struct row **rows)
 {
 	int n = read_rows(TASKS_PATH, task_grammar, rows);
@@ -871,6 +898,7 @@ static int read_tasks(struct row **rows)
 		if (i >= n || i >= model.count || v[T_PID] != (u64)e->task->pid)
 			differ("tasks: expected %s, line %d is %.100s (of %d)", expected, i + 1,
 			       i < n ? (*rows)[i].text : "missing", n);
+		check_name(e->task->pid, &(*rows)[i]);
 		if (!e->start)
 			e->start = v[T_START];
 		if (v[T_START] != e->start)
@@ -1111,7 +1139,10 @@ static void next_pid(int pid)
 static int work(void *arg)
 {
 	struct worker *w = arg;
+	char name[16];
 
+	name_of(syscall(SYS_gettid), name);
+	syscall(SYS_prctl, PR_SET_NAME, name);
 	while (!__atomic_load_n(&w->ends, __ATOMIC_ACQUIRE))
 		syscall(SYS_futex, &w->ends, FUTEX_WAIT, 0, NULL, NULL, 0);
 	syscall(SYS_exit, 0);
@@ -1123,9 +1154,11 @@ static void __attribute__((noreturn)) live(int socket)
 {
 	struct sched_param first = { .sched_priority = 1 };
 	struct message message;
+	char name[16];
 
-	if (sched_setscheduler(0, SCHED_FIFO, &first))
-		fail("sched_setscheduler");
+	name_of(getpid(), name);
+	if (sched_setscheduler(0, SCHED_FIFO, &first) || prctl(PR_SET_NAME, name))
+		fail("a task");
 	dup2(last_pid, 3);
 	dup2(socket, 4);
 	last_pid = 3;
@@ -1756,12 +1789,17 @@ static int unload(void)
 /* One round: `count` random commands, or with 0 the operations that there are. */
 static void __attribute__((noreturn)) round_child(long count)
 {
+	char name[16];
+
 	/* In the new namespace, /proc is another. */
 	if (mount("proc", "/proc", "proc", 0, NULL))
 		fail("/proc");
 	last_pid = open("/proc/sys/kernel/ns_last_pid", O_RDWR | O_CLOEXEC);
 	if (last_pid < 0)
 		fail("ns_last_pid");
+	name_of(1, name);
+	if (prctl(PR_SET_NAME, name))
+		fail("a name");
 	new_task(1, 1, -1);
 	for (int i = 0; i < SLOTS; i++)
 		slots[i].fd = -1;
