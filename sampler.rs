@@ -13,6 +13,7 @@ use crate::{
     monitor::Monitor,
     wrappers::{
         kthread,
+        task::own_runtime,
         timekeeping::monotonic_ns, //
     },
 };
@@ -25,13 +26,17 @@ impl kthread::Run for Monitor {
     ///
     /// A late wakeup does not shift later instants; if the next one has come before it, the former is
     /// missed, which shows as a gap in `seq`. After work that took a time T the thread rests for at
-    /// least T, so it never takes more than half a processor, however often there is news. Without tasks
-    /// it does not wake up at all.
+    /// least T, so it never takes more than half a processor, however often there is news. What of T is not
+    /// seen from in here (waking up, going to sleep) is known when it is over: it counts the next time.
+    /// Without tasks the thread does not wake up at all.
     fn run(&self, thread: &kthread::Current) {
         let sampler = ARef::from(&**current!());
         self.set_sampler(Some(sampler.clone()));
         // The last instant that was sampled, and the time until which to rest.
         let (mut sampled, mut rest) = (0, 0);
+        // From when on it is to rest for as long as it runs, and what it had run for by then.
+        let (mut since, mut before) = (0_u64, own_runtime());
+        let mut rested = false;
 
         while !thread.should_stop() {
             // What changes behind this is looked at before the thread sleeps on.
@@ -41,14 +46,21 @@ impl kthread::Run for Monitor {
                 Some(schedule) => schedule.now,
                 None => monotonic_ns(),
             };
-            if began < rest {
-                // News, which can wait. More of it must not wake us up.
+            let runtime = own_runtime();
+            let took = runtime.saturating_sub(before);
+            let paid = since.saturating_add(took.saturating_mul(2));
+            (since, before) = (began.max(paid), runtime);
+            rest = rest.max(paid);
+            if began < rest && !rested {
+                // News, which can wait. More of it must not wake us up. What this takes counts the next time.
+                rested = true;
                 self.set_sampler(None);
                 rest = rest.saturating_add(monotonic_ns().saturating_sub(began));
                 thread.sleep_until(Some(rest), || true);
                 self.set_sampler(Some(sampler.clone()));
                 continue;
             }
+            rested = false;
             let next = schedule.map(|schedule| {
                 if let Some(due) = schedule.due {
                     self.round(due, thread);

@@ -178,7 +178,7 @@ case_tasks_that_fork_and_exit_all_the_time() {
 	load period_us=100
 	spawn pause
 	echo "$PID" >"$FILE"
-	for _ in $(seq 60); do
+	for _ in $(seq "$(few 60)"); do
 		/bin/busybox true &
 		# It may be gone already.
 		{ echo $! >"$FILE"; } 2>/dev/null || :

@@ -98,10 +98,10 @@ case_it_goes_on_behind_the_end() {
 
 case_it_ends_while_sampling_goes_on() {
 	spawn burn user 1
-	load "target=1,$PID period_us=100"
+	load "target=1,$PID period_us=100 max_samples=1000"
 	later 1 200
 	for _ in 1 2 3; do
-		timeout 50 cat "$FOLLOW" >"$T/followed" || fail "no end"
+		timeout 250 cat "$FOLLOW" >"$T/followed" || fail "no end"
 		in_order <"$T/followed"
 		later 1 20
 	done
@@ -109,11 +109,11 @@ case_it_ends_while_sampling_goes_on() {
 
 # However small its buffer: a pass has an end.
 case_it_ends_in_small_pieces() {
-	load "target=1 period_us=100"
-	later 1 500
+	load "target=1 period_us=100 max_samples=300"
+	later 1 50
 	for size in 1 64 100 1000; do
 		last=$(samples | tail -n 1 | key seq)
-		timeout 50 dd if="$FOLLOW" bs=$size of="$T/pieces" 2>/dev/null || fail "no end, with buffers of $size bytes"
+		timeout 250 dd if="$FOLLOW" bs=$size of="$T/pieces" 2>/dev/null || fail "no end, with buffers of $size bytes"
 		# Up to what there was when it began, unless that was evicted under it.
 		seen=$(tail -n 1 "$T/pieces" | key seq)
 		[ "$seen" -ge "$last" ] || between "the oldest left" "$(samples | head -n 1 | key seq)" $((last + 1)) 1000000000
