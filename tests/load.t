@@ -170,9 +170,10 @@ case_not_unloaded_while_a_writer_has_it_open() {
 	unload
 }
 
-case_load_and_unload_30_times() {
+# (cycles.t does it more often.)
+case_load_and_unload_again_and_again() {
 	spawn burn user 1
-	for i in $(seq 30); do
+	for i in $(seq "$(few 30)"); do
 		load "target=1,$PID period_us=100"
 		[ $((i % 3)) = 0 ] || later "$PID" $((i % 3 * 5))
 		unload
@@ -180,8 +181,8 @@ case_load_and_unload_30_times() {
 	done
 }
 
-case_unload_at_once_30_times() {
-	for _ in $(seq 30); do
+case_unload_at_once_again_and_again() {
+	for _ in $(seq "$(few 30)"); do
 		load period_us=100
 		unload
 	done

@@ -39,9 +39,10 @@ case_modes_of_the_files() {
 }
 
 case_what_modinfo_says() {
+	tr '\0' '\n' <taskmonitor.ko | grep -aE '^parm(type)?=' >"$T/modinfo"
 	for name in target period_us max_samples max_tasks max_mib reserve sampling; do
-		tr '\0' '\n' <taskmonitor.ko | grep -qa "^parm=$name:" || fail "no description of $name"
-		tr '\0' '\n' <taskmonitor.ko | grep -qa "^parmtype=$name:" || fail "no type of $name"
+		grep -q "^parm=$name:" "$T/modinfo" || fail "no description of $name"
+		grep -q "^parmtype=$name:" "$T/modinfo" || fail "no type of $name"
 	done
 }
 
