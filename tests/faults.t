@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
+# long
 # kernels: debug
 #
 # Each allocation fails once, in all that a user can do; and those of the sampling thread for long.

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
+# long
 #
 # Random input: tests/fuzz.c makes it up, and has a model that says what must come of it. $FUZZ commands,
 # from the number $SEED on (by default, another one each time). What it prints of a difference, behind

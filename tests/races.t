@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
+# long
 # kernels: stock debug kcsan
 # vm: -m 768
 #
