@@ -56,6 +56,13 @@ case_adding_and_removing_while_sampling() {
 	settled
 }
 
+# Of one task, in the block that is appended to: what is published there is read at the very moment.
+case_readers_of_the_newest_block() {
+	load "target=1 period_us=100 max_samples=17"
+	race read:10000:"$FILE" read:10000:"$FILE" follow:5000
+	settled
+}
+
 case_readers_while_blocks_go() {
 	load "period_us=200 max_samples=200 max_mib=2"
 	race add:300 clear:100 reclaim:100 read:300:"$FILE" read:300:"$FILE" read:300:"$TASKS" read:100:"$SYSFS" \
