@@ -340,7 +340,8 @@ case_tasks_come_and_go() {
 }
 
 case_many_tasks() {
-	spawn threads 300 0
+	n=$(few 300)
+	spawn threads "$n" 0
 	load "target=1 period_us=100000 max_samples=1000000 max_mib=100"
 	sed -n 's/^tid //p' "$OUT" >"$FILE"
 	following read hold read hold read read
@@ -353,7 +354,7 @@ case_many_tasks() {
 	echo stop >"$FILE"
 	grep -v '^--' "$T/followed" >"$T/all"
 	in_order <"$T/all"
-	same tasks "$(cut -d ' ' -f 2 "$T/all" | sort -u | wc -l)" 301
+	same tasks "$(cut -d ' ' -f 2 "$T/all" | sort -u | wc -l)" $((n + 1))
 	# Up to its last line, not one is missing.
 	time=$(tail -n 1 "$T/all" | key time)
 	same lines "$(wc -l <"$T/all")" "$(samples | awk -v t="$time" '$8 <= t' | wc -l)"

@@ -143,7 +143,7 @@ case_reading_always_ends() {
 
 case_many_readers_at_once() {
 	spawn burn user 1
-	load "target=1,$PID period_us=1000"
+	load "target=1,$PID period_us=1000 max_samples=1000"
 	for i in 1 2 3 4; do
 		(
 			for n in 1 2 3 4 5; do

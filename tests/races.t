@@ -93,14 +93,14 @@ case_parameters_against_all() {
 
 case_a_process_whose_threads_come_and_go() {
 	load period_us=1000
-	race threads:8000:2000 add:1000 read:100:"$TASKS" read:50:"$FILE" tids:20 clear:20
+	race threads:5000:2000 add:1000 read:100:"$TASKS" read:50:"$FILE" tids:20 clear:20
 	settled
 }
 
 case_the_module_goes_under_everybody() {
 	log_unload_race
 	load "target=1,2 period_us=100"
-	race module:60:"taskmonitor.ko target=1,2 period_us=100" read:20:"$FILE" read:20:"$TASKS" read:20:"$SYSFS" \
+	race module:40:"taskmonitor.ko target=1,2 period_us=100" read:20:"$FILE" read:20:"$TASKS" read:20:"$SYSFS" \
 		follow:50 stream:20 parameters:100 add:100 exit:50
 	# It may be there, or not.
 	[ -e /sys/module/taskmonitor ] || load "target=1,2 period_us=100"
