@@ -146,7 +146,7 @@ case_many_readers_at_once() {
 	load "target=1,$PID period_us=1000 max_samples=1000"
 	for i in 1 2 3 4; do
 		(
-			for n in 1 2 3 4 5; do
+			for n in $(seq "$(few 5)"); do
 				cat "$FILE" >"$T/reader.$i.$n"
 			done
 			: >"$T/reader.$i"
@@ -154,7 +154,7 @@ case_many_readers_at_once() {
 		echo $! >>"$T/pids"
 	done
 	# Tasks come and go meanwhile.
-	for _ in $(seq 20); do
+	for _ in $(seq "$(few 20)"); do
 		spawn pause
 		echo "$PID" >"$FILE"
 		end_task
@@ -163,7 +163,7 @@ case_many_readers_at_once() {
 	done
 	for i in 1 2 3 4; do
 		await test -e "$T/reader.$i"
-		for n in 1 2 3 4 5; do
+		for n in $(seq "$(few 5)"); do
 			[ -s "$T/reader.$i.$n" ] || fail "reader $i has read nothing"
 			sound <"$T/reader.$i.$n"
 		done

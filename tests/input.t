@@ -20,7 +20,7 @@ refused_by() {
 
 case_binary_noise() {
 	load "target=1 period_us=1000"
-	for _ in $(seq 20); do
+	for _ in $(seq "$(few 20)"); do
 		# A first byte that begins no command.
 		{
 			printf '\377'
@@ -155,14 +155,14 @@ case_two_readers_and_a_writer_at_once() {
 	for file in "$FILE" "$FOLLOW" "$TASKS" "$SYSFS"; do
 		name=$T/read.$(echo "$file" | tr / .)
 		(
-			for n in $(seq 8); do
+			for n in $(seq "$(few 8)"); do
 				cat "$file" >"$name.$n"
 			done
 			: >"$name"
 		) &
 		echo $! >>"$T/pids"
 	done
-	for _ in $(seq 30); do
+	for _ in $(seq "$(few 30)"); do
 		sed 's/^/-/' "$T/tids" >"$FILE"
 		cat "$T/tids" >"$FILE"
 		echo clear >"$FILE"
@@ -172,7 +172,7 @@ case_two_readers_and_a_writer_at_once() {
 	for file in "$FILE" "$FOLLOW" "$TASKS" "$SYSFS"; do
 		name=$T/read.$(echo "$file" | tr / .)
 		await test -e "$name"
-		for n in $(seq 8); do
+		for n in $(seq "$(few 8)"); do
 			case $file in
 			"$FILE") sound <"$name.$n" ;;
 			"$TASKS") awk '$1 != "pid" || $29 != "comm" { exit 1 }' "$name.$n" || fail "$file: another form" ;;
