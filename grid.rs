@@ -32,6 +32,11 @@ impl Grid {
         }
     }
 
+    /// From one instant to the next, in nanoseconds.
+    pub(crate) fn period(&self) -> u64 {
+        self.period.get()
+    }
+
     /// The last instant that is not later than `now`.
     pub(crate) fn last_before(&self, now: u64) -> u64 {
         let passed = now.saturating_sub(self.start) / self.period;

@@ -43,6 +43,7 @@ use crate::{
     set::{
         Choice,
         Reservation,
+        Schedule,
         Set,
         Subject,
         BATCH,
@@ -54,6 +55,7 @@ use crate::{
             NamespaceId,
             Pid, //
         },
+        timekeeping::monotonic_ns,
     },
 };
 
@@ -95,6 +97,14 @@ impl Control {
             self.index.remove(&(namespace, nr, number));
         }
     }
+}
+
+/// A round that has begun.
+pub(crate) struct Round {
+    /// Nothing without living tasks, or while stopped.
+    pub(crate) schedule: Option<Schedule>,
+    /// The number of the task to go on with, if there are more than were sampled.
+    pub(crate) more: Option<u64>,
 }
 
 /// The monitor: tasks, their histories, and where the memory for those comes from.
@@ -442,6 +452,28 @@ impl Monitor {
         if self.followers.load(Relaxed) > 0 {
             self.samples.notify_all();
         }
+    }
+
+    /// Looks at what is to be done behind instant `sampled`, and begins it, if `may_begin` says so of
+    /// the time (CLOCK_MONOTONIC, in nanoseconds); else returns nothing.
+    ///
+    /// Context: any but interrupts; never sleeps.
+    pub(crate) fn begin_round(
+        &self,
+        sampled: u64,
+        may_begin: impl FnOnce(u64) -> bool,
+    ) -> Option<Round> {
+        let mut set = self.set();
+        let schedule = set.schedule(sampled);
+        let now = match &schedule {
+            Some(schedule) => schedule.now,
+            None => monotonic_ns(),
+        };
+        may_begin(now).then(|| {
+            let due = schedule.as_ref().and_then(|schedule| schedule.due);
+            let more = due.and_then(|due| set.sample_first_batch(due, now, &self.pool));
+            Round { schedule, more }
+        })
     }
 
     /// Samples living tasks at `instant`, a bounded number of them from number `from` on. Returns

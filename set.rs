@@ -403,6 +403,8 @@ pub(crate) struct Schedule {
     pub(crate) due: Option<u64>,
     /// When the one behind that is, or the next one.
     pub(crate) next: u64,
+    /// From there to what follows.
+    pub(crate) period: u64,
 }
 
 /// A line of the tasks file.
@@ -607,12 +609,37 @@ impl Set {
         instant: u64,
         pool: &Arc<Pool<Block>>,
     ) -> Option<u64> {
+        self.sample_batch_at(from, instant, 0, pool)
+    }
+
+    /// As [`Self::sample_batch`], of what is due from the beginning on, just behind
+    /// [`Self::schedule`] and without the clock being read again.
+    pub(crate) fn sample_first_batch(
+        &mut self,
+        instant: u64,
+        now: u64,
+        pool: &Arc<Pool<Block>>,
+    ) -> Option<u64> {
+        let clock = timekeeping::boottime_of(now);
+        self.last_time = self.last_time.max(clock.saturating_sub(1));
+        self.sample_batch_at(0, instant, TASKS_A_CLOCK, pool)
+    }
+
+    /// As [`Self::sample_batch`]; `outdated` is the cost at which the clock is to be read.
+    #[inline(never)]
+    fn sample_batch_at(
+        &mut self,
+        from: u64,
+        instant: u64,
+        mut outdated: usize,
+        pool: &Arc<Pool<Block>>,
+    ) -> Option<u64> {
         if self.stopped.is_some() {
             return None;
         }
         // What was before is over, for those too that were not sampled then.
         self.over = self.over.max(instant.saturating_sub(1));
-        let (mut cost, mut outdated) = (0, 0_usize);
+        let mut cost = 0;
         let next = self.tasks.walk(from, |number, task| {
             // A task that was added at this instant has its sample of it.
             if task.seen < instant && task.is_living() {
@@ -676,6 +703,9 @@ impl Set {
     /// done.
     pub(crate) fn keep_max_blocks(&mut self, pool: &Pool<Block>) -> bool {
         let excess = pool.allocated().saturating_sub(self.max_blocks);
+        if excess == 0 {
+            return false;
+        }
         let most = excess.min(BATCH);
         self.give_back(most, Cause::Eviction).scanned == BATCH
     }
@@ -705,6 +735,7 @@ impl Set {
             now,
             due: (due > sampled).then_some(due),
             next: self.grid.time_of(due.max(sampled).saturating_add(1)),
+            period: self.grid.period(),
         })
     }
 

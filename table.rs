@@ -180,13 +180,26 @@ impl<T> Table<T> {
                     continue;
                 };
                 if !f(number, value) {
-                    return Some(self.first_from(number.checked_add(1)?)?.0);
+                    // None of the chunks is empty: so the next one is in one of two.
+                    return first_number(chunk, slots, slot_of(number) + 1).or_else(|| {
+                        let mut here = here.move_next()?;
+                        let (&chunk, Chunk { slots, .. }) = here.current_mut();
+                        first_number(chunk, slots, 0)
+                    });
                 }
             }
             cursor = here.move_next();
         }
         None
     }
+}
+
+/// The number of the first value of a chunk, from slot `from` on.
+#[inline(never)]
+fn first_number<T>(chunk: u64, slots: &[Option<T>; SLOTS], from: usize) -> Option<u64> {
+    let mut slots = slots.iter().enumerate().skip(from);
+    let (slot, _) = slots.find(|(_, value)| value.is_some())?;
+    Some(number(chunk, slot))
 }
 
 fn number(chunk: u64, slot: usize) -> u64 {

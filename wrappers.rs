@@ -8,6 +8,7 @@
 pub(crate) mod append;
 pub(crate) mod barrier;
 pub(crate) mod debugfs;
+pub(crate) mod hrtimer;
 pub(crate) mod kobject;
 pub(crate) mod kthread;
 pub(crate) mod math;

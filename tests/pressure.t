@@ -27,10 +27,14 @@ kills() {
 }
 
 # even: no sample was missed for want of memory, since a round that comes too late is missed by all. While
-# one is under way, some are behind; but never for long.
+# one is under way, some are behind; but never for long, unless it is `stop` that has ended it.
 even() {
 	cat "$TASKS" >"$T/tasks"
-	[ "$(awk '{ print $18 }' "$T/tasks" | sort -u | wc -l)" = 1 ]
+	awk -v most="${BEHIND-0}" '
+		NR == 1 { least = highest = $18 }
+		$18 < least { least = $18 }
+		$18 > highest { highest = $18 }
+		END { exit !(NR && highest - least <= most) }' "$T/tasks"
 }
 
 # The bystanders live, and each task has a history that adds up.
@@ -127,6 +131,7 @@ group() {
 # newest_are_kept: of each task.
 newest_are_kept() {
 	echo stop >"$FILE"
+	BEHIND=1
 	sound_so_far
 	awk '{ print $2, $24 }' "$T/tasks" | sort >"$T/newest"
 	samples | awk '{ time[$2] = $8 } END { for (pid in time) print pid, time[pid] }' | sort |
@@ -173,6 +178,8 @@ case_max_mib_is_kept_under_pressure() {
 		between "samples" "$(total samples)" 1000 $(((20 * 1048576 / 1016 + 301) * 17))
 		end_task
 	done
+	# As in `history`: so many instants are missed at the former that no reading of the file is even.
+	echo 10000 >"$PARAMETERS/period_us"
 	reading_ends
 	newest_are_kept
 }

@@ -475,12 +475,12 @@ impl Thread {
     }
 }
 
-/// What the current task has run for, in nanoseconds, up to when it last left its CPU, or a tick met it.
+/// What a task has run for, in nanoseconds, up to when it last left its CPU, or a tick met it.
 ///
-/// Context: process context. Reads `se.sum_exec_runtime`.
-pub(crate) fn own_runtime() -> u64 {
-    // SAFETY: The current task is valid; the scheduler may bring this up to date meanwhile.
-    unsafe { read_once!((*Task::current_raw()).se.sum_exec_runtime) }
+/// Context: any. Reads `se.sum_exec_runtime`.
+pub(crate) fn runtime(task: &Task) -> u64 {
+    // SAFETY: The task is valid; the scheduler may bring this up to date meanwhile.
+    unsafe { read_once!((*task.as_ptr()).se.sum_exec_runtime) }
 }
 
 /// Whether the current task is about to be killed. Wraps `fatal_signal_pending()`.

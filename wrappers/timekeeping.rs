@@ -16,6 +16,17 @@ pub(crate) fn monotonic_ns() -> u64 {
     now as u64
 }
 
+/// What `CLOCK_BOOTTIME` says when `CLOCK_MONOTONIC` says `monotonic`, which must be about now.
+///
+/// Context: any. Wraps `ktime_mono_to_any()`.
+pub(crate) fn boottime_of(monotonic: u64) -> u64 {
+    // CAST: The clocks count from the boot on and are never negative, nor that late.
+    // SAFETY: Can be called in any context.
+    unsafe {
+        bindings::ktime_mono_to_any(monotonic as i64, bindings::tk_offsets_TK_OFFS_BOOT) as u64
+    }
+}
+
 /// `CLOCK_BOOTTIME`: goes on while the machine is suspended.
 ///
 /// Context: any but NMI. Wraps `ktime_get_boottime()`.
