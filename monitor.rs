@@ -117,6 +117,8 @@ pub(crate) struct Monitor {
     set: SpinLock<Set>,
     /// Counts what the sampling thread must look at before it sleeps on.
     news: Atomic<u32>,
+    /// Whether it can wait: the thread looks at it when its rest is over.
+    resting: Atomic<bool>,
     /// Notified when there are new samples, if there are `followers`.
     #[pin]
     samples: PollCondVar,
@@ -146,6 +148,7 @@ impl Monitor {
             control <- new_mutex!(control, "taskmonitor::control"),
             set <- new_spinlock!(set, "taskmonitor::set"),
             news: Atomic::new(0),
+            resting: Atomic::new(false),
             samples <- new_poll_condvar!("taskmonitor::samples"),
             followers: Atomic::new(0),
             pool,
@@ -411,7 +414,7 @@ impl Monitor {
         self.pool.resize(reserve)
     }
 
-    /// Makes `sampler` the thread that is woken up when there is news; `None` while it rests, and when it ends.
+    /// Makes `sampler` the thread that is woken up when there is news; `None` when it ends.
     ///
     /// Context: may sleep.
     pub(crate) fn set_sampler(&self, sampler: Option<ARef<Task>>) {
@@ -420,9 +423,16 @@ impl Monitor {
 
     fn tell_sampler(&self, control: &Control) {
         self.news.fetch_add(1, Release);
-        if let Some(sampler) = &control.sampler {
+        // The set was locked for what is new. If that was before the thread's next look at it, it sees that;
+        // if it was behind it, we see that it does not rest any more.
+        if let (Some(sampler), false) = (&control.sampler, self.resting.load(Relaxed)) {
             sampler.wake_up();
         }
+    }
+
+    /// Whether news is not to wake the sampling thread up. To be called by that alone.
+    pub(crate) fn set_resting(&self, resting: bool) {
+        self.resting.store(resting, Relaxed);
     }
 
     /// How often there was news for the sampling thread.

@@ -46,7 +46,7 @@ impl Rest {
         self.before = runtime;
     }
 
-    /// It has not slept until `now`: what it has run for is not known yet, but it is no more than that.
+    /// It has not slept until `now`: what it has run for is not known yet, and taken for all that has passed.
     fn after_work(&mut self, now: u64) {
         let took = now.saturating_sub(self.since);
         self.until = self.until.max(now.saturating_add(took));
@@ -63,8 +63,7 @@ impl kthread::Run for Monitor {
     /// Without tasks the thread does not wake up at all.
     fn run(&self, thread: &kthread::Current<'_>) {
         let task = thread.task();
-        let sampler = ARef::from(task);
-        self.set_sampler(Some(sampler.clone()));
+        self.set_sampler(Some(ARef::from(task)));
         let mut rest = Rest::new(runtime(task));
         // The last instant that was sampled.
         let mut sampled = 0;
@@ -85,9 +84,9 @@ impl kthread::Run for Monitor {
             let Some(round) = round else {
                 // News, which can wait. More of it must not wake us up.
                 rested = true;
-                self.set_sampler(None);
+                self.set_resting(true);
                 slept = thread.sleep_until(Some(rest.until), u64::MAX, || true);
-                self.set_sampler(Some(sampler.clone()));
+                self.set_resting(false);
                 continue;
             };
             rested = false;

@@ -454,7 +454,7 @@ pub(crate) struct Set {
     /// Those that have exited, by when that was recorded.
     exits: RBTree<u64, u64>,
     pub(crate) offers: Offers,
-    /// The time that the newest sample of all bears; later ones bear later times.
+    /// The time that the newest sample of all bears, or a later one; later samples bear later times.
     last_time: u64,
     grid: Grid,
     period_us: NonZeroU32,

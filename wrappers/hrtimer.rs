@@ -5,6 +5,7 @@
 //! C header: [`include/linux/hrtimer.h`](srctree/include/linux/hrtimer.h)
 
 use kernel::{
+    cpu::CpuId,
     impl_has_hr_timer, new_mutex,
     prelude::*,
     sync::{
@@ -35,6 +36,8 @@ use kernel::{
     },
 };
 
+use crate::wrappers::task::is_asleep;
+
 /// What the callback needs.
 #[pin_data]
 struct Timer {
@@ -57,12 +60,18 @@ impl HrTimerCallback for Timer {
 
     /// Context: hard interrupt, or soft where PREEMPT_RT makes it so.
     fn run(this: ArcBorrow<'_, Self>, mut ctx: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
-        // Before the wakeup, so that who is woken up sees that it has expired.
-        ctx.forward_now(Delta::from_nanos(this.interval.load(Relaxed)));
-        if let Some(task) = this.task.as_ref() {
+        let task = this.task.as_ref();
+        // Who does not sleep now is not interrupted again and again: it sets the timer when it is to sleep.
+        let (interval, restart) = match task.is_some_and(|task| is_asleep(task)) {
+            true => (this.interval.load(Relaxed), HrTimerRestart::Restart),
+            false => (i64::MAX, HrTimerRestart::NoRestart),
+        };
+        // Before the wakeup, so that who is woken up, or is about to sleep, sees that it has expired.
+        ctx.forward_now(Delta::from_nanos(interval));
+        if let Some(task) = task {
             task.wake_up();
         }
-        HrTimerRestart::Restart
+        restart
     }
 }
 
@@ -78,10 +87,14 @@ pub(crate) struct Sleeper {
     /// While the timer is running.
     #[pin]
     handle: Mutex<Option<ArcHrTimerHandle<Timer>>>,
-    running: Atomic<bool>,
-    /// When CLOCK_MONOTONIC began to count.
+    /// The CPU on which the timer was started; `NOWHERE` while it is not running.
+    started_on: Atomic<u32>,
+    /// The time 0.
     origin: Instant<Monotonic>,
 }
+
+/// No CPU.
+const NOWHERE: u32 = u32::MAX;
 
 impl Sleeper {
     /// A timer that does not run. Fails with `ENOMEM`.
@@ -96,12 +109,12 @@ impl Sleeper {
             }),
             GFP_KERNEL,
         )?;
-        // What hrtimer_setup() makes of it: an `Instant` cannot be made of a number.
+        // An `Instant` cannot be made of a number; hrtimer_setup() clears all of the timer.
         let origin = timer.timer.expires();
         Ok(pin_init!(Self {
             timer,
             handle <- new_mutex!(None, "hrtimer::Sleeper::handle"),
-            running: Atomic::new(false),
+            started_on: Atomic::new(NOWHERE),
             origin,
         }))
     }
@@ -112,35 +125,36 @@ impl Sleeper {
     }
 
     /// Lets the timer expire at `ns` (CLOCK_MONOTONIC, in nanoseconds), and each `interval`
-    /// nanoseconds from then on. Does nothing if that is when it expires next, anyway: then it keeps its
-    /// interval.
+    /// nanoseconds from then on, for as long as it finds the task asleep. Does nothing if that is when it
+    /// expires next, anyway, unless the task has come to another CPU since.
     ///
     /// Context: may sleep. Wraps `hrtimer_cancel()` and `hrtimer_start_range_ns()`.
     #[inline]
     pub(crate) fn set(&self, ns: u64, interval: u64) {
-        if !self.running.load(Relaxed) || self.has_expired(ns) {
-            self.start(ns, interval);
+        let cpu = CpuId::current().as_u32();
+        if self.started_on.load(Relaxed) != cpu || self.has_expired(ns) {
+            self.start(ns, interval, cpu);
         }
     }
 
     #[inline(never)]
-    fn start(&self, ns: u64, interval: u64) {
+    fn start(&self, ns: u64, interval: u64, cpu: u32) {
         let mut handle = self.handle.lock();
         // First of all, as this cancels whatever is running.
         *handle = None;
         self.timer.interval.store(saturating(interval), Relaxed);
         let at = self.origin + Delta::from_nanos(saturating(ns));
         *handle = Some(self.timer.clone().start(at));
-        self.running.store(true, Relaxed);
+        self.started_on.store(cpu, Relaxed);
     }
 
     /// Stops the timer.
     ///
     /// Context: may sleep. Wraps `hrtimer_cancel()`.
     pub(crate) fn cancel(&self) {
-        if self.running.load(Relaxed) {
+        if self.started_on.load(Relaxed) != NOWHERE {
             *self.handle.lock() = None;
-            self.running.store(false, Relaxed);
+            self.started_on.store(NOWHERE, Relaxed);
         }
     }
 

@@ -55,10 +55,11 @@ impl Current<'_> {
     /// Sleeps until `deadline` (CLOCK_MONOTONIC, in nanoseconds; without one, for good), until it is
     /// woken up, or is to stop. Does not sleep if `may_sleep` returns false, which is asked after
     /// the point from which on a wakeup counts. May also wake up for no reason. Returns whether it
-    /// has left its CPU.
+    /// has called schedule().
     ///
-    /// A timer wakes the thread up at `deadline` and each `interval` nanoseconds from then on, by itself. To
-    /// sleep until the next of these times costs less than any other.
+    /// A timer wakes the thread up at `deadline` and each `interval` nanoseconds from then on, by itself, until
+    /// it finds it awake. To sleep until the next of these times costs less than any other. Until another
+    /// time is set, or none, the thread may be woken up from whatever else it sleeps for.
     ///
     /// Context: may sleep. Wraps `schedule()`; see [`Sleeper`] for the timer.
     pub(crate) fn sleep_until(

@@ -483,6 +483,14 @@ pub(crate) fn runtime(task: &Task) -> u64 {
     unsafe { read_once!((*task.as_ptr()).se.sum_exec_runtime) }
 }
 
+/// Whether a task is not running, nor ready to: it is to be woken up.
+///
+/// Context: any. Reads `__state`.
+pub(crate) fn is_asleep(task: &Task) -> bool {
+    // SAFETY: The task is valid; its state may change meanwhile.
+    unsafe { read_once!((*task.as_ptr()).__state) != bindings::TASK_RUNNING }
+}
+
 /// Whether the current task is about to be killed. Wraps `fatal_signal_pending()`.
 ///
 /// Context: process context.
