@@ -1856,7 +1856,15 @@ static int run_round(long count)
 }
 
 static long trials;
+static u64 trials_end;
 #define TRIALS 250
+#define TRIALS_S 600
+
+/* (Where the difference is that something is waited for in vain, each trial waits.) */
+static int may_try(void)
+{
+	return trials < TRIALS && now() < trials_end;
+}
 
 static int still_differs(void)
 {
@@ -1869,9 +1877,9 @@ static void shrink_operations(void)
 {
 	static struct op all[OPS];
 
-	for (int piece = shared->count / 2; piece && trials < TRIALS; piece /= 2) {
+	for (int piece = shared->count / 2; piece && may_try(); piece /= 2) {
 		/* From the end, which matters most, to the beginning; the load stays. */
-		for (int from = shared->count - piece; from > 1 - piece && trials < TRIALS; from -= piece) {
+		for (int from = shared->count - piece; from > 1 - piece && may_try(); from -= piece) {
 			int begin = from < 1 ? 1 : from, count = shared->count;
 
 			if (from + piece <= begin)
@@ -1901,8 +1909,8 @@ static void shrink_data(void)
 
 		if (op->kind != WRITE)
 			continue;
-		for (size_t piece = op->len; piece && trials < TRIALS; piece /= 2) {
-			for (size_t from = 0; from + piece <= op->len && trials < TRIALS;) {
+		for (size_t piece = op->len; piece && may_try(); piece /= 2) {
+			for (size_t from = 0; from + piece <= op->len && may_try();) {
 				struct op was = *op;
 				int count = shared->count;
 				char *less = malloc(was.len);
@@ -1944,6 +1952,7 @@ static int fuzz(u64 seed, long count)
 			report(seed, round);
 			fflush(stdout);
 			shared->count = shared->at + 1;
+			trials_end = now() + TRIALS_S * 1000000000ull;
 			shrink_operations();
 			shrink_data();
 			shrink_operations();
