@@ -36,7 +36,10 @@ use kernel::{
     },
 };
 
-use crate::wrappers::task::is_asleep;
+use crate::wrappers::{
+    task::is_asleep,
+    timekeeping::monotonic_ns, //
+};
 
 /// What the callback needs.
 #[pin_data]
@@ -126,19 +129,22 @@ impl Sleeper {
 
     /// Lets the timer expire at `ns` (CLOCK_MONOTONIC, in nanoseconds), and each `interval`
     /// nanoseconds from then on, for as long as it finds the task asleep. Does nothing if that is when it
-    /// expires next, anyway, unless the task has come to another CPU since.
+    /// expires next, anyway, unless the task has come to another CPU since. Returns false, and leaves the
+    /// timer as it is, if `ns` is over already.
     ///
     /// Context: may sleep. Wraps `hrtimer_cancel()` and `hrtimer_start_range_ns()`.
     #[inline]
-    pub(crate) fn set(&self, ns: u64, interval: u64) {
+    pub(crate) fn set(&self, ns: u64, interval: u64) -> bool {
         let cpu = CpuId::current().as_u32();
-        if self.started_on.load(Relaxed) != cpu || self.has_expired(ns) {
-            self.start(ns, interval, cpu);
-        }
+        let is_set = self.started_on.load(Relaxed) == cpu && !self.has_expired(ns);
+        is_set || self.start(ns, interval, cpu)
     }
 
     #[inline(never)]
-    fn start(&self, ns: u64, interval: u64, cpu: u32) {
+    fn start(&self, ns: u64, interval: u64, cpu: u32) -> bool {
+        if ns <= monotonic_ns() {
+            return false;
+        }
         let mut handle = self.handle.lock();
         // First of all, as this cancels whatever is running.
         *handle = None;
@@ -146,6 +152,7 @@ impl Sleeper {
         let at = self.origin + Delta::from_nanos(saturating(ns));
         *handle = Some(self.timer.clone().start(at));
         self.started_on.store(cpu, Relaxed);
+        true
     }
 
     /// Stops the timer.

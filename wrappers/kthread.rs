@@ -69,7 +69,8 @@ impl Current<'_> {
         may_sleep: impl FnOnce() -> bool,
     ) -> bool {
         match deadline {
-            Some(ns) => self.sleeper.set(ns, interval),
+            Some(ns) if !self.sleeper.set(ns, interval) => return false,
+            Some(_) => (),
             None => self.sleeper.cancel(),
         }
         // `TASK_IDLE`: uninterruptible, but no load.
