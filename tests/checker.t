@@ -66,6 +66,25 @@ case_a_warning_of_debugfs_passes_where_it_is_expected() {
 	same "of another module" "$(warned "${race}2" | wc -l)" 3
 }
 
+# read_freed FUNCTION [LINE]: what the checker says of a report that this has read what was freed.
+read_freed() {
+	for line in ========== "BUG: KASAN: slab-use-after-free in $1+0x2/0x5" "Read of size 8 at addr 0 by task race/1" \
+		"${2-Call Trace:}" " kfree+0x1/0x2 [taskmonitor]" ========== \
+		"Disabling lock debugging due to kernel taint"; do
+		echo "<3>$line" >/dev/kmsg
+	done
+	log_check || :
+}
+
+case_a_first_open_of_debugfs_passes_where_it_is_expected() {
+	same "before" "$(read_freed __debugfs_file_get | wc -l)" 7
+	log_unload_race
+	same "the race" "$(read_freed __debugfs_file_get)" ""
+	same "another function" "$(read_freed debugfs_file_get | wc -l)" 7
+	same "a mistake within" "$(read_freed __debugfs_file_get "WARNING: x" | sed 's/^<.>[^]]*\] *//')" "WARNING: x"
+	same "not a report" "$(logged 3 "BUG: KASAN: slab-use-after-free in __debugfs_file_get+0x2/0x5" | wc -l)" 1
+}
+
 case_a_mistake_is_found_in_our_own_lines() {
 	same "own" "$(logged 6 'taskmonitor: WARNING: x')" "taskmonitor: WARNING: x"
 }
