@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# What the loads of tests/loads.guest need of other packages. To be sourced behind scripts/build.sh.
+
+# nginx of the suite, with the libraries that it needs. Sets NGINX to the folder.
+nginx_open() {
+	local package version packages=()
+	for package in nginx libc6 libcrypt1 libpcre2-8-0 libssl3t64 libzstd1 zlib1g; do
+		version=$(archive_version "$package")
+		[[ ! $version ]] || packages+=("$package=$version")
+	done
+	version=$(printf '%s\n' "${packages[@]}" | sha256sum)
+	NGINX=$CACHE/guest/nginx-${version::12}
+	lock guest
+	if [[ ! -e $NGINX/complete ]]; then
+		discard "$NGINX"
+		mkdir -p "$NGINX"
+		stage "guest: ${packages[0]}" fetch "$NGINX" "${packages[@]}" ||
+			die "could not fetch nginx and its libraries (see above): is the network there?"
+		printf '%s\n' "${packages[@]}" | complete "$NGINX"
+	fi
+	unlock
+}
+
+# compiler_files: what gcc and make of the toolchain read to build a program, one name a line.
+compiler_files() {
+	# shellcheck disable=SC2016
+	toolchain_run bash -c '
+		set -e
+		cd /tmp
+		{
+		programs=(/usr/bin/gcc /usr/bin/make)
+		for name in cc1 collect2 as ld; do
+			programs+=("$(command -v "$(gcc -print-prog-name=$name)")")
+		done
+		plugin=$(gcc -print-file-name=liblto_plugin.so)
+		printf "%s\n" "${programs[@]}" "$plugin"
+		ldd "${programs[@]}" "$plugin" | grep -o "/[^ ]*lib[^ ]*" | grep -v :
+		printf "#include <%s.h>\n" ctype stdio stdlib string | gcc -O2 -M -xc - | grep -o "/[^ ]*"
+		echo "int main(void) { return 0; }" | gcc -o /dev/null -Wl,-t -xc - -xnone | grep "^/usr"
+		gcc -print-file-name=libgcc_s.so.1
+		gcc -print-file-name=libc.so.6
+		} | xargs realpath -s' | sort -u
+}
+
+# loads_open FILE: makes it an archive of what the guest is given, with links followed.
+loads_open() {
+	local files
+	nginx_open
+	mapfile -t files < <(compiler_files)
+	((${#files[@]} > 50)) || die "could not find out what gcc needs (see above)"
+	if ! toolchain_run tar -C / --hard-dereference -chf - "${files[@]#/}" >"$1" ||
+		! tar --hard-dereference -rhf "$1" -C "$NGINX" --exclude='*.conf*' --exclude=doc \
+			usr/sbin/nginx usr/lib/x86_64-linux-gnu; then
+		die "could not pack what the guest needs (see above)"
+	fi
+}
