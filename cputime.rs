@@ -19,6 +19,12 @@ pub(crate) struct CpuTime {
 }
 
 impl CpuTime {
+    /// What was used up to now.
+    #[inline]
+    pub(crate) fn new(usr: u64, sys: u64) -> Self {
+        Self { usr, sys }
+    }
+
     /// Goes on to what `usage` says, and returns user and system time; their sum is
     /// `usage.runtime`, as long as that does not decrease.
     pub(crate) fn update(&mut self, usage: &Usage) -> (u64, u64) {

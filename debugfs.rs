@@ -134,7 +134,7 @@ impl Sequence for Lines<Cursor> {
         Ok(if position == 0 {
             self.reader.rewind()
         } else {
-            self.reader.sample().is_some()
+            self.reader.current().is_some()
         })
     }
 
@@ -143,9 +143,9 @@ impl Sequence for Lines<Cursor> {
     }
 
     fn show(&mut self, out: &mut Output<'_>) -> Result {
-        match (self.reader.sample(), self.reader.name()) {
-            (Some(sample), Some(name)) => show(&sample, name, &mut self.line, out),
-            _ => Ok(()),
+        match self.reader.current() {
+            Some((sample, name)) => show(sample, name, &mut self.line, out),
+            None => Ok(()),
         }
     }
 }
@@ -249,7 +249,7 @@ impl Sequence for Lines<Follower> {
 
     fn show(&mut self, out: &mut Output<'_>) -> Result {
         match self.reader.current() {
-            Some((sample, name)) => show(&sample, name, &mut self.line, out),
+            Some((sample, name)) => show(sample, name, &mut self.line, out),
             None => Ok(()),
         }
     }

@@ -9,7 +9,8 @@
 
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::Arc,
+    task::might_sleep, //
 };
 
 use crate::{
@@ -64,8 +65,8 @@ impl Spot {
         }
     }
 
-    fn sample(&self) -> Option<Sample> {
-        self.place.as_ref()?.sample()
+    fn sample(&mut self) -> Option<&Sample> {
+        self.place.as_mut()?.sample()
     }
 }
 
@@ -151,11 +152,13 @@ impl Follower {
         let until = self.look(Spot::go_on)?;
         self.due.make_room(self.spots.len())?;
         self.until = until;
-        for (i, spot) in self.spots.iter().enumerate() {
+        for (i, spot) in self.spots.iter_mut().enumerate() {
             if let Some(sample) = spot.sample() {
-                if sample.time <= self.until {
+                if sample.time <= until {
                     self.due.push(sample.time, i)?;
                 }
+                // (Part of a block was unpacked for that.)
+                might_sleep();
             }
         }
         let there = self.due.first().is_some();
@@ -199,7 +202,9 @@ impl Follower {
                 true
             });
         }
-        self.spots.retain(|spot| spot.look == look);
+        if self.spots.iter().any(|spot| spot.look != look) {
+            self.spots.retain(|spot| spot.look == look);
+        }
         Ok(until)
     }
 
@@ -211,12 +216,14 @@ impl Follower {
         if let Some(place) = &mut spot.place {
             place.advance();
         }
-        if spot.sample().is_none() {
+        let mut next = spot.sample().map(|sample| sample.time);
+        if next.is_none() {
             self.leave_block();
+            let spot = self.current_mut();
+            next = spot.and_then(|spot| Some(spot.sample()?.time));
         }
-        let next = self.current_mut().and_then(|spot| spot.sample());
         match next {
-            Some(sample) if sample.time <= self.until => self.due.rekey(sample.time),
+            Some(time) if time <= self.until => self.due.rekey(time),
             _ => drop(self.due.pop()),
         }
         self.due.first().is_some()
@@ -232,7 +239,7 @@ impl Follower {
         let Some((task, place)) = set.get(spot.number).zip(spot.place.as_ref()) else {
             return;
         };
-        if place.sample().is_some() {
+        if place.is_taken() {
             // Appended since. It is for the next pass.
             return;
         }
@@ -252,9 +259,10 @@ impl Follower {
     }
 
     /// The sample it is at, and whose it is.
-    pub(crate) fn current(&self) -> Option<(Sample, &Name)> {
-        let spot = self.spots.get(self.due.first()?.1)?;
-        Some((spot.sample()?, &spot.name))
+    pub(crate) fn current(&mut self) -> Option<(&Sample, &Name)> {
+        let index = self.due.first()?.1;
+        let Spot { place, name, .. } = self.spots.get_mut(index)?;
+        Some((place.as_mut()?.sample()?, name))
     }
 }
 
@@ -272,6 +280,7 @@ mod tests {
         command::Command,
         sample::Cause,
         testing::{
+            fill,
             monitor,
             INIT,
             KTHREADD, //
@@ -418,11 +427,14 @@ mod tests {
         let mut follower = Follower::new(monitor.clone());
         assert!(follower.is_ready());
         assert!(shows(&mut follower, [(A, 0)]));
-        sample(&monitor, 1, 60);
+        let (last, ends) = fill(&monitor, 1, 4)?;
         // The block on which it stands, and the next one.
         assert_eq!(monitor.set().give_back(2, Cause::Reclaim).scanned, 2);
         assert!(follower.is_ready());
-        assert!(shows(&mut follower, (34..=60).map(|seq| (A, seq))));
+        assert!(shows(
+            &mut follower,
+            (ends[0][1]..=last).map(|seq| (A, seq))
+        ));
         Ok(())
     }
 

@@ -54,6 +54,22 @@ impl<T> Heap<T> {
         Ok(())
     }
 
+    /// Puts an item in if there are less than `most`, and room; else in the place of the one with the
+    /// smallest key, if that is smaller. Returns whether it is in. Costs the logarithm of the number of items.
+    pub(crate) fn keep_largest(&mut self, most: usize, key: u64, value: T) -> bool {
+        if self.items.len() < most {
+            return self.push(key, value).is_ok();
+        }
+        match self.items.first_mut() {
+            Some(first) if first.0 < key => {
+                *first = (key, value);
+                self.sink();
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Takes out the item with the smallest key. Costs the logarithm of the number of items.
     pub(crate) fn pop(&mut self) -> Option<(u64, T)> {
         let last = self.items.len().checked_sub(1)?;

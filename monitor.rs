@@ -530,6 +530,7 @@ mod tests {
     use super::*;
 
     use crate::testing::{
+        fill,
         monitor,
         INIT,
         KTHREADD,
@@ -670,14 +671,13 @@ mod tests {
     fn a_lower_max_mib_evicts_at_once() -> Result {
         let monitor = monitor()?;
         monitor.command(Command::Add(KTHREADD))?;
-        for instant in 1..40 {
-            monitor.sample_batch(0, instant);
-        }
+        let (_, ends) = fill(&monitor, 1, 3)?;
         assert_eq!(monitor.pool.allocated(), 3);
         monitor.set_max_mib(0);
         assert_eq!(monitor.pool.allocated(), 1);
         let counts = monitor.set().status(0).ok_or(ENOENT)?.counts;
-        assert_eq!((counts.samples, counts.evicted), (6, 34));
+        assert_eq!(counts.evicted, ends[0][1]);
+        assert_eq!(counts.samples, counts.taken - counts.evicted);
         Ok(())
     }
 
@@ -719,9 +719,7 @@ mod tests {
         let pool = monitor.pool.clone();
         monitor.command(Command::Add(KTHREADD))?;
         monitor.command(Command::Add(INIT))?;
-        for instant in 1..40 {
-            monitor.sample_batch(0, instant);
-        }
+        fill(&monitor, 2, 3)?;
         assert_eq!(pool.allocated(), 6);
         drop(monitor);
         assert_eq!(pool.allocated(), 0);

@@ -13,6 +13,7 @@ use kernel::{
         aref::ARef,
         Arc, //
     },
+    task::might_sleep, //
 };
 
 use crate::{
@@ -121,46 +122,46 @@ impl Cursor {
 
     /// Goes to the first sample of the first task from number `from` on that has one to show.
     fn find(&mut self, from: u64) -> bool {
-        let (choice, until) = (&self.choice, self.until);
-        let (mut next, mut found) = (Some(from), None);
-        while let Some(from) = next.filter(|_| found.is_none()) {
-            next = self.monitor.set().visit(from, |number, task| {
+        let mut next = Some(from);
+        while let Some(from) = next {
+            let (choice, mut found) = (&self.choice, None);
+            let more = self.monitor.set().visit(from, |number, task| {
                 if choice.as_ref().is_none_or(|choice| choice.is(&task.pid)) {
                     let oldest = task.history.oldest();
-                    if shown(&oldest, until).is_some() {
-                        found = Some((number, Name::of(task), oldest));
-                    }
+                    found = oldest.map(|oldest| (number, Name::of(task), oldest));
                 }
                 found.is_none()
             });
+            next = more;
+            might_sleep();
+            if let Some((number, name, oldest)) = found {
+                self.number = number;
+                self.name = Some(name);
+                self.place = Some(oldest);
+                // (Unpacked under no lock.)
+                if self.sample().is_some() {
+                    return true;
+                }
+            }
         }
-        let Some((number, name, oldest)) = found else {
-            self.place = None;
-            return false;
-        };
-        self.number = number;
-        self.name = Some(name);
-        self.place = oldest;
-        true
+        self.place = None;
+        false
     }
 
     /// The sample it is at.
-    pub(crate) fn sample(&self) -> Option<Sample> {
-        shown(&self.place, self.until)
+    fn sample(&mut self) -> Option<&Sample> {
+        let until = self.until;
+        let sample = self.place.as_mut()?.sample();
+        sample.filter(|sample| sample.time <= until)
     }
 
-    /// The task it is at.
-    pub(crate) fn name(&self) -> Option<&Name> {
-        self.name.as_ref()
+    /// The sample it is at, and whose it is.
+    pub(crate) fn current(&mut self) -> Option<(&Sample, &Name)> {
+        let until = self.until;
+        let sample = self.place.as_mut()?.sample()?;
+        let name = self.name.as_ref()?;
+        (sample.time <= until).then_some((sample, name))
     }
-}
-
-/// The sample at `place`, if it was taken `until` then.
-fn shown(place: &Option<Place>, until: u64) -> Option<Sample> {
-    place
-        .as_ref()?
-        .sample()
-        .filter(|sample| sample.time <= until)
 }
 
 /// A way through the tasks that were there when it began.
@@ -206,59 +207,151 @@ impl Tasks {
     }
 }
 
-/// Samples that [`newest`] keeps under one hold of the lock, and one more task's.
-const KEPT_AT_ONCE: usize = 32;
+/// Samples, as many as there is room for: when there are more, the newest ones.
+struct Newest {
+    samples: KVec<(Sample, i32, u64)>,
+    /// Their times, and places.
+    times: Heap<usize>,
+}
+
+impl Newest {
+    /// Room for `most`. Context: may sleep. Errors: `ENOMEM`.
+    fn new(most: usize) -> Result<Self> {
+        let mut times = Heap::new();
+        times.make_room(most)?;
+        Ok(Self {
+            samples: KVec::with_capacity(most, GFP_KERNEL)?,
+            times,
+        })
+    }
+
+    /// Whether one of that time would be put in.
+    fn wants(&self, time: u64) -> bool {
+        let is_full = self.samples.len() == self.samples.capacity();
+        !is_full || self.times.first().is_some_and(|first| first.0 < time)
+    }
+
+    /// Puts a sample in if it is wanted, and returns whether it was.
+    fn keep(&mut self, sample: &Sample, (pid, start): (i32, u64)) -> bool {
+        if !self.wants(sample.time) {
+            return false;
+        }
+        let item = (*sample, pid, start);
+        let place = self.samples.len();
+        if self.samples.push_within_capacity(item).is_ok() {
+            return self.times.push(sample.time, place).is_ok();
+        }
+        let oldest = self.times.first().map(|first| first.1);
+        if let Some(oldest) = oldest.and_then(|place| self.samples.get_mut(place)) {
+            *oldest = item;
+            self.times.rekey(sample.time);
+        }
+        true
+    }
+
+    /// All of them, the newest last.
+    fn sorted(mut self) -> Result<KVec<(Sample, i32, u64)>> {
+        let mut sorted = KVec::with_capacity(self.times.len(), GFP_KERNEL)?;
+        while let Some((_, place)) = self.times.pop() {
+            if let Some(item) = self.samples.get(place) {
+                sorted.push_within_capacity(*item).map_err(|_| ENOMEM)?;
+            }
+        }
+        Ok(sorted)
+    }
+}
+
+/// Goes through the samples of a task that were taken `until` then, the newest first, until `f` returns false. It must,
+/// behind as many as there is `room` for: of a block that has more, the others are left out.
+///
+/// Context: may sleep.
+fn newest_first(
+    monitor: &Monitor,
+    number: u64,
+    until: u64,
+    room: &mut [Sample],
+    mut f: impl FnMut(&Sample) -> bool,
+) {
+    let mut behind = None;
+    loop {
+        let set = monitor.set();
+        let task = set.get(number);
+        let back = task.and_then(|task| task.history.back(behind.as_ref()));
+        drop(set);
+        match back {
+            Some(stretch) if stretch.newest_first(until, room, &mut f) => behind = Some(stretch),
+            _ => return,
+        }
+        might_sleep();
+    }
+}
 
 /// The newest samples of the tasks that `print` chose, at most `most` of them: with the task's number
 /// (as the current task knows it) and beginning, and the newest last.
 ///
-/// Context: may sleep. Errors: `ENOMEM`. Costs a walk over the tasks.
+/// Context: may sleep. Errors: `ENOMEM`. Costs a walk over the tasks; and unpacking the newest block or two of those that
+/// have more than one sample to show, and of those that are sampled meanwhile.
 pub(crate) fn newest(monitor: &Monitor, most: usize) -> Result<KVec<(Sample, i32, u64)>> {
     let set = monitor.set();
-    let (until, choice) = (set.last_time(), set.choice.clone());
+    let (until, earlier) = (set.last_time(), set.earlier());
+    let choice = set.choice.clone();
     drop(set);
-    let mut samples: KVec<(Sample, i32, u64)> = KVec::with_capacity(most, GFP_KERNEL)?;
-    // Their places, the oldest first.
-    let mut places = Heap::new();
-    places.make_room(most)?;
 
+    // The samples of a block, while it is looked at. (`most` of one task are all there is to show: an older one is not
+    // wanted any more.)
+    let mut room = KVec::from_elem(Sample::default(), most, GFP_KERNEL)?;
+    // The tasks whose newest sample is one of the newest: the others have none to show.
+    let mut tasks = Heap::new();
+    tasks.make_room(most)?;
     let mut next = Some(0);
     while let Some(from) = next {
-        let mut left = KEPT_AT_ONCE;
-        next = monitor.set().visit(from, |_, task| {
-            if choice.as_ref().is_some_and(|choice| !choice.is(&task.pid)) {
-                return true;
-            }
-            let later = |sample: &Sample| sample.time > until;
-            // Bounded, whatever was sampled meanwhile.
-            let some = task.history.newest_first().take(4 * most);
-            for sample in some.skip_while(later) {
-                let time = sample.time;
-                let item = (sample, seen_number(&task.pid), task.start);
-                if places.len() < most {
-                    // There is room for both.
-                    let _ = places.push(time, samples.len());
-                    let _ = samples.push_within_capacity(item);
-                } else {
-                    let oldest = places.first().filter(|(oldest, _)| *oldest < time);
-                    let Some(old) = oldest.and_then(|(_, place)| samples.get_mut(*place)) else {
-                        break;
-                    };
-                    *old = item;
-                    places.rekey(time);
+        let mut meanwhile = None;
+        next = monitor.set().visit(from, |number, task| {
+            if choice.as_ref().is_none_or(|choice| choice.is(&task.pid)) {
+                match task.last_time() {
+                    Some(time) if time > until => meanwhile = Some(number),
+                    Some(time) => {
+                        tasks.keep_largest(most, time, number);
+                    }
+                    None => {}
                 }
-                left = left.saturating_sub(1);
             }
-            left > 0
+            meanwhile.is_none()
         });
+        if let Some(number) = meanwhile {
+            newest_first(monitor, number, until, &mut room, |sample| {
+                tasks.keep_largest(most, sample.time, number);
+                false
+            });
+        }
     }
 
-    let mut sorted = KVec::with_capacity(samples.len(), GFP_KERNEL)?;
-    while let Some((_, place)) = places.pop() {
-        let sample = samples.get(place).cloned().ok_or(EINVAL)?;
-        sorted.push_within_capacity(sample).map_err(|_| ENOMEM)?;
+    let mut samples = Newest::new(most)?;
+    // Tasks, and which of their samples is there already.
+    let mut more = KVec::with_capacity(most, GFP_KERNEL)?;
+    while let Some((_, number)) = tasks.pop() {
+        let set = monitor.set();
+        let Some(task) = set.get(number) else {
+            continue;
+        };
+        let name = (seen_number(&task.pid), task.start);
+        let known = task.last_time().filter(|time| *time <= until);
+        if known.is_some() {
+            samples.keep(task.history.last(), name);
+        }
+        drop(set);
+        more.push((number, name, known), GFP_KERNEL)?;
     }
-    Ok(sorted)
+    for (number, name, known) in more {
+        if known.is_some() && !samples.wants(earlier) {
+            // All that it has else are earlier ones.
+            continue;
+        }
+        newest_first(monitor, number, until, &mut room, |sample| {
+            known == Some(sample.time) || samples.keep(sample, name)
+        });
+    }
+    samples.sorted()
 }
 
 #[kunit_tests(taskmonitor_reader)]
@@ -269,6 +362,7 @@ mod tests {
         command::Command,
         sample::Cause,
         testing::{
+            fill,
             monitor,
             INIT,
             KTHREADD, //
@@ -299,9 +393,9 @@ mod tests {
     }
 
     /// Where it is: PID and number of the instant.
-    fn at(cursor: &Cursor) -> Option<(i32, u64)> {
-        let sample = cursor.sample()?;
-        Some((cursor.name()?.seen().0, sample.seq))
+    fn at(cursor: &mut Cursor) -> Option<(i32, u64)> {
+        let (sample, name) = cursor.current()?;
+        Some((name.seen().0, sample.seq))
     }
 
     /// Whether the cursor goes through these instants of this task, and then goes on to another one,
@@ -312,7 +406,7 @@ mod tests {
                 return false;
             }
             let more = cursor.advance();
-            if more != cursor.sample().is_some() {
+            if more != cursor.current().is_some() {
                 return false;
             }
         }
@@ -323,7 +417,7 @@ mod tests {
     fn without_tasks_there_is_nothing() -> Result {
         let monitor = monitor()?;
         let mut cursor = cursor(&monitor);
-        assert!(at(&cursor).is_none());
+        assert!(at(&mut cursor).is_none());
         assert!(!cursor.rewind());
         assert!(!cursor.advance());
         assert!(!Tasks::new(monitor.clone()).rewind());
@@ -337,7 +431,7 @@ mod tests {
         let mut cursor = cursor(&monitor);
         assert!(goes_through(&mut cursor, KTHREADD, 0..=40));
         assert!(goes_through(&mut cursor, INIT, 0..=40));
-        assert_eq!(at(&cursor), None);
+        assert_eq!(at(&mut cursor), None);
         assert!(!cursor.advance());
         // And once more from the beginning.
         assert!(cursor.rewind());
@@ -353,7 +447,7 @@ mod tests {
         monitor.command(Command::Add(current!().pid()))?;
         assert!(goes_through(&mut cursor, KTHREADD, 0..=20));
         assert!(goes_through(&mut cursor, INIT, 0..=20));
-        assert_eq!(at(&cursor), None);
+        assert_eq!(at(&mut cursor), None);
         cursor.renew();
         assert!(cursor.rewind());
         assert!(goes_through(&mut cursor, KTHREADD, 0..=60));
@@ -368,31 +462,33 @@ mod tests {
         // The choice counts that was made before.
         monitor.command(Command::Print(KTHREADD))?;
         assert!(goes_through(&mut cursor, INIT, 0..=20));
-        assert_eq!(at(&cursor), None);
+        assert_eq!(at(&mut cursor), None);
         Ok(())
     }
 
     #[test]
     fn what_is_reclaimed_meanwhile_is_not_read() -> Result {
-        let monitor = sampled(60)?;
+        let monitor = sampled(0)?;
+        let (last, ends) = fill(&monitor, 2, 4)?;
         let mut cursor = cursor(&monitor);
         // Four of the six blocks that are offered: two of each.
         assert_eq!(monitor.set().give_back(4, Cause::Reclaim).scanned, 4);
-        let kept = Iterator::chain(0..17, 34..=60);
+        let kept = Iterator::chain(0..ends[0][0], ends[0][1]..=last);
         assert!(goes_through(&mut cursor, KTHREADD, kept));
-        assert!(goes_through(&mut cursor, INIT, 34..=60));
-        assert_eq!(at(&cursor), None);
+        assert!(goes_through(&mut cursor, INIT, ends[1][1]..=last));
+        assert_eq!(at(&mut cursor), None);
         Ok(())
     }
 
     #[test]
     fn a_task_that_is_removed_ends_with_its_block() -> Result {
-        let monitor = sampled(40)?;
+        let monitor = sampled(0)?;
+        let (last, ends) = fill(&monitor, 2, 2)?;
         let mut cursor = cursor(&monitor);
         monitor.command(Command::Remove(KTHREADD))?;
-        assert!(goes_through(&mut cursor, KTHREADD, 0..17));
-        assert!(goes_through(&mut cursor, INIT, 0..=40));
-        assert_eq!(at(&cursor), None);
+        assert!(goes_through(&mut cursor, KTHREADD, 0..ends[0][0]));
+        assert!(goes_through(&mut cursor, INIT, 0..=last));
+        assert_eq!(at(&mut cursor), None);
         Ok(())
     }
 
@@ -400,12 +496,12 @@ mod tests {
     fn tasks_without_samples_are_gone_past() -> Result {
         let monitor = sampled(40)?;
         monitor.command(Command::Clear)?;
-        assert_eq!(at(&cursor(&monitor)), None);
+        assert_eq!(at(&mut cursor(&monitor)), None);
         monitor.command(Command::Remove(INIT))?;
         monitor.command(Command::Add(INIT))?;
         let mut cursor = cursor(&monitor);
         assert!(goes_through(&mut cursor, INIT, 0..1));
-        assert_eq!(at(&cursor), None);
+        assert_eq!(at(&mut cursor), None);
         Ok(())
     }
 

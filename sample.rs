@@ -7,6 +7,8 @@
 //! it another. So a block may leave the history while a reader goes on with it, and samples, once
 //! published, never change.
 
+pub(crate) use codec::Sample;
+
 use kernel::{
     page::PAGE_SIZE,
     prelude::*,
@@ -15,6 +17,11 @@ use kernel::{
 };
 
 use crate::{
+    codec,
+    codec::{
+        Codec,
+        ROOM, //
+    },
     text::Line,
     wrappers::{
         append, mempool,
@@ -28,103 +35,35 @@ use crate::{
     },
 };
 
-/// One sample: what was seen of a task at one instant. The README tells what users may rely on.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Sample {
-    /// Number of the instant in this history.
-    pub(crate) seq: u64,
-    /// CLOCK_BOOTTIME, in nanoseconds.
-    pub(crate) time: u64,
-    /// User time, in nanoseconds.
-    pub(crate) usr: u64,
-    /// System time, in nanoseconds.
-    pub(crate) sys: u64,
-    /// Resident memory, in pages.
-    pub(crate) rss: u64,
-    /// Page faults without I/O.
-    pub(crate) minflt: u64,
-    /// Page faults with I/O.
-    pub(crate) majflt: u64,
-    /// Users of the address space.
-    pub(crate) mm_users: u32,
-    /// Letter of the state.
-    pub(crate) state: u8,
-}
-
-/// A sample as it is stored: 56 bytes.
-#[derive(Clone, Copy)]
-pub(crate) struct Record {
-    time: u64,
-    usr: u64,
-    sys: u64,
-    minflt: u64,
-    majflt: u64,
-    /// Pages in the upper 56 bits, which count more memory than a 64-bit machine can address; the
-    /// state's letter in the lower 8.
-    rss_and_state: u64,
-    /// Counted from the block's first sample.
-    seq: u32,
-    mm_users: u32,
-}
-
 /// What the samples of a block have in common.
 #[derive(Default)]
 pub(crate) struct Header {
     /// How many samples the history had taken before this block's first.
     number: u64,
-    /// `seq` of the block's first sample.
-    seq: u64,
 }
 
-/// Samples in a block: what makes it, with all that counts and links it, an object of almost 1 KiB.
-const BLOCK_SAMPLES: usize = 17;
+/// Bytes of samples in a block: what makes it, with all that counts and links it, an object of 1 KiB.
+const BLOCK_BYTES: usize = 972;
 
 /// A block of samples.
-pub(crate) type Block = append::Block<Header, Record, BLOCK_SAMPLES>;
+pub(crate) type Block = append::Block<Header, BLOCK_BYTES>;
 
 /// What the allocator sees of a block.
 pub(crate) type Object = mempool::Object<Block>;
 
-/// Bytes of a sample and of a block, and samples that a block holds, for the kernel log.
-pub(crate) const SIZES: (usize, usize, usize) = (
-    core::mem::size_of::<Record>(),
-    core::mem::size_of::<Object>(),
-    Block::CAPACITY,
+/// Bytes of a block.
+pub(crate) const BLOCK_SIZE: usize = core::mem::size_of::<Object>();
+
+/// The fewest and the most samples that a full block can hold.
+pub(crate) const BLOCK_SAMPLES: (usize, usize) = (
+    Block::CAPACITY / codec::MOST,
+    Block::CAPACITY / codec::LEAST,
 );
 
-const _: () = assert!(SIZES.0 <= 56 && SIZES.1 <= 1024);
+const _: () = assert!(BLOCK_SIZE == 1024);
 
-impl Record {
-    /// `None` if `sample` lies too far behind the beginning of its block.
-    #[inline]
-    fn new(sample: &Sample, header: &Header) -> Option<Self> {
-        Some(Self {
-            time: sample.time,
-            usr: sample.usr,
-            sys: sample.sys,
-            minflt: sample.minflt,
-            majflt: sample.majflt,
-            rss_and_state: sample.rss << 8 | u64::from(sample.state),
-            seq: u32::try_from(sample.seq.checked_sub(header.seq)?).ok()?,
-            mm_users: sample.mm_users,
-        })
-    }
-
-    fn sample(&self, header: &Header) -> Sample {
-        Sample {
-            seq: header.seq.saturating_add(u64::from(self.seq)),
-            time: self.time,
-            usr: self.usr,
-            sys: self.sys,
-            rss: self.rss_and_state >> 8,
-            minflt: self.minflt,
-            majflt: self.majflt,
-            mm_users: self.mm_users,
-            // CAST: The lower 8 bits.
-            state: self.rss_and_state as u8,
-        }
-    }
-}
+// Any sample fits into any slot, and into an empty block: so what the codec has packed is published.
+const _: () = assert!(codec::MOST <= ROOM && ROOM <= Block::CAPACITY);
 
 impl Sample {
     /// Resident memory, in bytes.
@@ -161,9 +100,11 @@ pub(crate) struct History {
     /// What the oldest of them ends with; without any, more than any number.
     oldest_end: u64,
     /// The block that samples are appended to; none in a history that is finished.
-    newest: Option<append::Appender<Header, Record, BLOCK_SAMPLES>>,
-    /// A block whose samples are all evicted, kept to become the newest: with it, a full history
-    /// allocates nothing.
+    newest: Option<append::Appender<Header, BLOCK_BYTES>>,
+    /// Knows the last sample, also when its block is gone.
+    codec: Codec,
+    /// A block whose samples are all evicted, kept to become the newest: with it, a full history allocates nothing,
+    /// as long as its blocks hold about as many samples each.
     spare: Option<UniqueRef<Block>>,
     /// How many samples were ever recorded.
     taken: u64,
@@ -202,6 +143,7 @@ impl History {
             full: Queue::new(),
             oldest_end: u64::MAX,
             newest: None,
+            codec: Codec::new(),
             spare: None,
             taken: 0,
             gone: 0,
@@ -213,56 +155,131 @@ impl History {
     /// history, or left it. Fails with `ENOMEM` if there is no block for it.
     ///
     /// Context: any but interrupts; never sleeps.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(
         &mut self,
         pool: &Arc<Pool<Block>>,
-        sample: &Sample,
+        sample: Sample,
         max_samples: u64,
     ) -> Result<bool> {
-        match self.append(sample, max_samples) {
-            Some(evicted) => Ok(evicted),
-            None => self.begin_block(pool, *sample, max_samples).map(|()| true),
+        if let Some(mut slot) = self.newest.as_mut().and_then(|newest| newest.slot()) {
+            if let Some(len) = self.codec.pack_ran(&sample, slot.bytes()) {
+                slot.publish(len);
+                return Ok(self.appended(max_samples));
+            }
+        }
+        self.push_other(pool, sample.copy(), max_samples)
+    }
+
+    /// As [`Self::push`], in any form.
+    #[inline(never)]
+    fn push_other(
+        &mut self,
+        pool: &Arc<Pool<Block>>,
+        sample: Sample,
+        max_samples: u64,
+    ) -> Result<bool> {
+        match self.newest.as_mut().and_then(|newest| newest.slot()) {
+            Some(mut slot) => {
+                let len = self.codec.pack(&sample, slot.bytes());
+                slot.publish(len);
+                Ok(self.appended(max_samples))
+            }
+            None => self.push_last(pool, sample, max_samples),
         }
     }
 
-    /// Records `sample` in the newest block, and evicts what is more than `max_samples`. Returns whether
-    /// blocks left the history by that; `None` if it does not fit, and nothing is done.
-    #[inline]
-    fn append(&mut self, sample: &Sample, max_samples: u64) -> Option<bool> {
-        let header = self.newest.as_ref()?.block().header();
-        let record = Record::new(sample, header)?;
-        self.append_record(record, max_samples)
+    /// As [`Self::push`], of a sample that may be the last one once more.
+    #[inline(never)]
+    pub(crate) fn push_any(
+        &mut self,
+        pool: &Arc<Pool<Block>>,
+        sample: Sample,
+        max_samples: u64,
+    ) -> Result<bool> {
+        let last = self.codec.last();
+        if sample.usr == last.usr
+            && sample.sys == last.sys
+            && sample.minflt == last.minflt
+            && sample.majflt == last.majflt
+            && sample.state == last.state
+        {
+            let memory = Memory {
+                rss: sample.rss,
+                mm_users: sample.mm_users,
+            };
+            if let Some(evicted) = self.push_again(sample.seq, sample.time, memory, max_samples) {
+                return Ok(evicted);
+            }
+        }
+        self.push(pool, sample, max_samples)
     }
 
-    /// As [`Self::append`], with the newest sample once more, but for what may change while a task does not
-    /// run.
+    /// As [`Self::push`], at the end of a block, or in a new one.
+    #[inline(never)]
+    fn push_last(
+        &mut self,
+        pool: &Arc<Pool<Block>>,
+        sample: Sample,
+        max_samples: u64,
+    ) -> Result<bool> {
+        if self.pack_last(self.codec, &sample) {
+            return Ok(self.appended(max_samples));
+        }
+        let block = self.take_block(pool).ok_or(ENOMEM)?;
+        let header = Header { number: self.taken };
+        let newest = append::Appender::new(block, header);
+        if let Some(full) = self.newest.replace(newest) {
+            self.push_full(full.finish());
+        }
+        // There is room.
+        if !self.pack_last(Codec::new(), &sample) {
+            return Err(ENOSPC);
+        }
+        self.appended(max_samples);
+        Ok(true)
+    }
+
+    /// Appends `sample` to the newest block, if it fits, packed by `codec`, which then goes on.
+    fn pack_last(&mut self, mut codec: Codec, sample: &Sample) -> bool {
+        let mut room = [0; ROOM];
+        let len = codec.pack(sample, &mut room);
+        let newest = self.newest.as_mut().zip(room.get(..len));
+        let done = newest.is_some_and(|(newest, bytes)| newest.append_bytes(bytes));
+        if done {
+            self.codec = codec;
+        }
+        done
+    }
+
+    /// Records the last sample once more, at the next instant, if that takes no more than a few bytes of the
+    /// newest block. Returns whether blocks left the history by that; `None` if nothing is done.
     ///
     /// Context: any but interrupts; never sleeps.
-    #[inline]
-    pub(crate) fn append_again(
+    #[inline(always)]
+    pub(crate) fn push_again(
         &mut self,
         seq: u64,
         time: u64,
         memory: Memory,
         max_samples: u64,
     ) -> Option<bool> {
-        let newest = self.newest.as_ref()?;
-        let last = newest.last()?;
-        let seq = seq.wrapping_sub(newest.block().header().seq);
-        let record = Record {
-            time,
-            rss_and_state: memory.rss << 8 | last.rss_and_state & 0xff,
-            seq: u32::try_from(seq).ok()?,
-            mm_users: memory.mm_users,
-            ..last
-        };
-        self.append_record(record, max_samples)
+        let last = self.codec.last();
+        if memory.rss != last.rss
+            || memory.mm_users != last.mm_users
+            || seq != last.seq.wrapping_add(1)
+        {
+            return None;
+        }
+        let mut slot = self.newest.as_mut()?.slot()?;
+        let len = self.codec.pack_again(time, slot.bytes());
+        slot.publish(len).then(|| self.appended(max_samples))
     }
 
-    #[inline]
-    fn append_record(&mut self, record: Record, max_samples: u64) -> Option<bool> {
-        self.newest.as_mut()?.push(record).ok()?;
+    /// Counts a sample that was appended, and evicts what is more than `max_samples`. Returns whether blocks
+    /// left the history by that.
+    #[inline(always)]
+    fn appended(&mut self, max_samples: u64) -> bool {
         // Does not wrap: nobody takes 2^64 samples.
         self.taken = self.taken.wrapping_add(1);
         let gone = self.gone.max(self.taken.saturating_sub(max_samples));
@@ -272,22 +289,7 @@ impl History {
         } else {
             self.gone = gone;
         }
-        Some(evict)
-    }
-
-    /// Records `sample` in a new block.
-    #[inline(never)]
-    fn begin_block(&mut self, pool: &Arc<Pool<Block>>, sample: Sample, max_samples: u64) -> Result {
-        let block = self.take_block(pool).ok_or(ENOMEM)?;
-        let header = Header {
-            number: self.taken,
-            seq: sample.seq,
-        };
-        if let Some(full) = self.newest.replace(append::Appender::new(block, header)) {
-            self.push_full(full.finish());
-        }
-        // There is room.
-        self.append(&sample, max_samples).map(drop).ok_or(ENOSPC)
+        evict
     }
 
     /// Puts a block behind the full ones.
@@ -368,6 +370,27 @@ impl History {
         }
     }
 
+    /// Whether no sample is kept.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.gone == self.taken
+    }
+
+    /// How many blocks there are, and the numbers that follow the last samples of the oldest four. For unit tests.
+    ///
+    /// Context: any.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn ends(&self) -> (usize, [u64; 4]) {
+        let newest = self.newest.as_ref().map(|newest| newest.block());
+        let mut ends = [0; 4];
+        for (end, block) in ends
+            .iter_mut()
+            .zip(Iterator::chain(self.full.iter(), newest))
+        {
+            *end = end_of(block);
+        }
+        (self.full.len() + usize::from(newest.is_some()), ends)
+    }
+
     /// Finds a block to go on with: the spare one, one from the pool, or, when memory is short, the
     /// oldest of this history that no reader holds.
     fn take_block(&mut self, pool: &Arc<Pool<Block>>) -> Option<UniqueRef<Block>> {
@@ -412,23 +435,30 @@ impl History {
         drain(self.clear());
     }
 
-    /// Goes through the samples, the newest first.
-    pub(crate) fn newest_first(&self) -> impl Iterator<Item = Sample> + '_ {
-        let newest = self.newest.iter().map(|newest| &**newest.block());
-        // Not as a method: `pin_init` has one of this name for everything.
-        Iterator::chain(newest, self.full.iter_back()).flat_map(|block| {
-            let skip = self.gone.saturating_sub(block.header().number);
-            let from = usize::try_from(skip).unwrap_or(usize::MAX);
-            let kept = from..block.len();
-            kept.rev()
-                .filter_map(|index| Some(block.get(index)?.sample(block.header())))
+    /// What is kept of the newest block, or of the one before that of `behind`; `None` if there is none, or
+    /// if `behind` has left the history (as all before it has, then).
+    ///
+    /// Context: any.
+    pub(crate) fn back(&self, behind: Option<&Stretch>) -> Option<Stretch> {
+        let newest = self.newest.as_ref().map(|newest| newest.block());
+        let block = match behind {
+            None => newest.cloned().or_else(|| self.full.back()),
+            Some(behind) if newest.is_some_and(|newest| newest.ptr_eq(&behind.block)) => {
+                self.full.back()
+            }
+            Some(behind) => self.full.prev_of(&behind.block).ok().flatten(),
+        }?;
+        let skip = self.gone.saturating_sub(block.header().number);
+        Some(Stretch {
+            block,
+            skip: usize::try_from(skip).unwrap_or(usize::MAX),
         })
     }
 
-    /// The sample that was recorded last, if its block is there. (All others may be gone.)
-    pub(crate) fn last(&self) -> Option<Sample> {
-        let newest = self.newest.as_ref()?;
-        Some(newest.last()?.sample(newest.block().header()))
+    /// The sample that was recorded last, be it kept or not. (Before any was: one of nothing.)
+    #[inline]
+    pub(crate) fn last(&self) -> &Sample {
+        self.codec.last()
     }
 
     /// The place of the oldest sample that is kept.
@@ -461,7 +491,7 @@ impl History {
         if is_newest || self.full.next_of(&place.block).is_ok() {
             let gone = self.gone.saturating_sub(place.block.header().number);
             place.index = place.index.max(usize::try_from(gone).unwrap_or(usize::MAX));
-            if place.sample().is_some() {
+            if place.is_taken() {
                 return true;
             }
         }
@@ -480,10 +510,16 @@ impl History {
 
     /// The place behind the newest sample, where the next one will be, unless it begins a block.
     pub(crate) fn end(&self) -> Option<Place> {
-        let block = self.newest.as_ref()?.block();
+        let newest = self.newest.as_ref()?;
+        let (count, bytes) = newest.block().published();
         Some(Place {
-            block: block.clone(),
-            index: block.len(),
+            block: newest.block().clone(),
+            index: count,
+            unpacked: Unpacked {
+                count,
+                bytes: bytes.len(),
+                codec: self.codec,
+            },
         })
     }
 
@@ -492,8 +528,9 @@ impl History {
         let place = Place {
             block: block.clone(),
             index: usize::try_from(skip).ok()?,
+            unpacked: Unpacked::new(),
         };
-        place.sample().is_some().then_some(place)
+        place.is_taken().then_some(place)
     }
 }
 
@@ -514,22 +551,128 @@ fn end_of(block: &Block) -> u64 {
     block.header().number.saturating_add(block.len() as u64)
 }
 
+/// How far a block is unpacked.
+struct Unpacked {
+    /// So many samples,
+    count: usize,
+    /// which take so many bytes.
+    bytes: usize,
+    codec: Codec,
+}
+
+impl Unpacked {
+    /// At the beginning of a block.
+    fn new() -> Self {
+        Self {
+            count: 0,
+            bytes: 0,
+            codec: Codec::new(),
+        }
+    }
+
+    /// Unpacks the next sample of `block`, if there is one (yet).
+    #[inline]
+    fn next(&mut self, block: &Block) -> Option<&Sample> {
+        let (count, bytes) = block.published();
+        if self.count >= count {
+            return None;
+        }
+        let len = self.codec.unpack(bytes.get(self.bytes..)?)?;
+        self.count = self.count.wrapping_add(1);
+        self.bytes = self.bytes.wrapping_add(len);
+        Some(self.codec.last())
+    }
+}
+
+/// The samples of one block that are kept. Holds the block, not the history.
+pub(crate) struct Stretch {
+    block: Ref<Block>,
+    /// So many samples at the beginning are kept no more.
+    skip: usize,
+}
+
+impl Stretch {
+    /// Calls `f` with the samples that were taken `until` then, the newest first, as many as `room` has room for, until
+    /// it returns false. Returns whether it never did.
+    ///
+    /// Context: any; takes the time of unpacking the block, but no lock.
+    pub(crate) fn newest_first(
+        &self,
+        until: u64,
+        room: &mut [Sample],
+        f: impl FnMut(&Sample) -> bool,
+    ) -> bool {
+        let mut end = self.block.len();
+        let earlier = self.unpack(until, end, room);
+        if earlier < end {
+            // The newest are others, then.
+            end = earlier;
+            self.unpack(until, end, room);
+        }
+        let len = end.saturating_sub(self.first(end, room));
+        let samples = room.get(..len).unwrap_or_default();
+        samples.iter().rev().all(f)
+    }
+
+    /// The first of those before `end`, as many as there is room for.
+    fn first(&self, end: usize, room: &[Sample]) -> usize {
+        self.skip.max(end.saturating_sub(room.len()))
+    }
+
+    /// Unpacks these. Returns how many samples of the block are before `end` and not later than `until`.
+    fn unpack(&self, until: u64, end: usize, room: &mut [Sample]) -> usize {
+        let first = self.first(end, room);
+        let (_, mut bytes) = self.block.published();
+        let (mut codec, mut index) = (Codec::new(), 0);
+        while index < end {
+            match codec.unpack(bytes).and_then(|len| bytes.get(len..)) {
+                Some(rest) if codec.last().time <= until => bytes = rest,
+                _ => break,
+            }
+            let place = index.checked_sub(first).and_then(|at| room.get_mut(at));
+            if let Some(place) = place {
+                *place = *codec.last();
+            }
+            index += 1;
+        }
+        index
+    }
+}
+
 /// Where a reader stands in a history. Holds the block, not the history.
 pub(crate) struct Place {
     block: Ref<Block>,
+    /// The number of the sample here, counted in its block.
     index: usize,
+    /// At most this one, and those before it.
+    unpacked: Unpacked,
 }
 
 impl Place {
-    /// The sample here.
+    /// Whether there is a sample here.
     ///
     /// Context: any; takes no lock.
-    pub(crate) fn sample(&self) -> Option<Sample> {
-        let record = self.block.get(self.index)?;
-        Some(record.sample(self.block.header()))
+    #[inline]
+    pub(crate) fn is_taken(&self) -> bool {
+        self.index < self.block.len()
+    }
+
+    /// The sample here. (Those before it in its block are unpacked first, if they were not.)
+    ///
+    /// Context: any; takes no lock.
+    #[inline]
+    pub(crate) fn sample(&mut self) -> Option<&Sample> {
+        if !self.is_taken() {
+            return None;
+        }
+        while self.unpacked.count <= self.index {
+            self.unpacked.next(&self.block)?;
+        }
+        Some(self.unpacked.codec.last())
     }
 
     /// Moves on by one sample of the same block; there need not be one yet.
+    #[inline]
     pub(crate) fn advance(&mut self) {
         self.index = self.index.saturating_add(1);
     }
@@ -550,10 +693,54 @@ mod tests {
     /// More than any history here gets.
     const ALL: u64 = 1 << 40;
 
-    /// The sample of an instant: told from others by its number.
+    /// The sample of an instant: told from others by its number, and so different from its neighbours that a
+    /// block holds 17 of them.
     fn sample(seq: u64) -> Sample {
+        // Far from 0, and from each other.
+        let far = if seq % 2 == 0 { 1 << 57 } else { 1 << 62 };
         Sample {
             seq,
+            time: far,
+            usr: far,
+            sys: far,
+            rss: far,
+            minflt: far,
+            majflt: far,
+            mm_users: if seq % 2 == 0 { 1 << 20 } else { 1 << 30 },
+            state: 0,
+        }
+    }
+
+    #[test]
+    fn the_newest_are_those_until_then() -> Result {
+        let pool = pool()?;
+        let mut history = History::new();
+        for seq in 0..100 {
+            history.push(&pool, sleeping(seq), 90)?;
+        }
+        let stretch = history.back(None).ok_or(ENOENT)?;
+        assert!(gives(&stretch, u64::MAX, 200)?
+            .into_iter()
+            .eq((10..100).rev()));
+        // They are all in one block.
+        assert!(history.back(Some(&stretch)).is_none());
+        assert_eq!(gives(&stretch, u64::MAX, 3)?[..], [99, 98, 97]);
+        assert_eq!(gives(&stretch, sleeping(50).time, 3)?[..], [50, 49, 48]);
+        assert_eq!(gives(&stretch, sleeping(11).time, 3)?[..], [11, 10]);
+        // What is gone is not given, and who has no room is given none.
+        for (seq, most) in [(9, 3), (0, 200), (50, 0)] {
+            assert_eq!(gives(&stretch, sleeping(seq).time, most)?.len(), 0);
+        }
+        assert_eq!(gives(&stretch, 0, 3)?.len(), 0);
+        Ok(())
+    }
+
+    /// As [`sample`], so like its neighbours that 3 bytes are enough for each but the first of a block.
+    fn sleeping(seq: u64) -> Sample {
+        Sample {
+            seq,
+            time: 1_000_000_000 * (seq + 1) + 1_000_000 * (seq % 2),
+            usr: 12_345_678,
             ..Sample::default()
         }
     }
@@ -567,7 +754,7 @@ mod tests {
 
     fn push(history: &mut History, pool: &Arc<Pool<Block>>, seqs: Range<u64>, max: u64) -> Result {
         for seq in seqs {
-            history.push(pool, &sample(seq), max)?;
+            history.push(pool, sample(seq), max)?;
         }
         Ok(())
     }
@@ -575,7 +762,7 @@ mod tests {
     /// Goes on to the next sample, as a reader of the whole history does.
     fn next(history: &History, mut place: Place) -> Option<Place> {
         place.advance();
-        if place.sample().is_some() {
+        if place.is_taken() {
             return Some(place);
         }
         history.behind(&place)
@@ -588,7 +775,7 @@ mod tests {
         seqs: impl IntoIterator<Item = u64>,
     ) -> bool {
         for seq in seqs {
-            let Some(here) = place else {
+            let Some(mut here) = place else {
                 return false;
             };
             if here.sample().is_none_or(|sample| sample.seq != seq) {
@@ -599,10 +786,31 @@ mod tests {
         place.is_none()
     }
 
-    /// Whether these samples are kept, in both directions, and no others.
+    /// Whether these samples are kept, whichever way one looks for them, and no others.
     fn shows(history: &History, seqs: Range<u64>) -> bool {
-        let back = history.newest_first().map(|sample| sample.seq);
-        sees(history, history.oldest(), seqs.clone()) && back.eq(seqs.rev())
+        let (_, most) = BLOCK_SAMPLES;
+        let Ok(mut room) = KVec::from_elem(Sample::default(), most, GFP_KERNEL) else {
+            return false;
+        };
+        let mut seen = KVec::new();
+        let mut back = history.back(None);
+        while let Some(stretch) = back {
+            stretch.newest_first(u64::MAX, &mut room, |sample| {
+                seen.push(sample.seq, GFP_KERNEL).is_ok()
+            });
+            back = history.back(Some(&stretch));
+        }
+        sees(history, history.oldest(), seqs.clone()) && seen.iter().copied().eq(seqs.rev())
+    }
+
+    /// What a stretch gives of samples until then, if there is room for so many.
+    fn gives(stretch: &Stretch, until: u64, most: usize) -> Result<KVec<u64>> {
+        let mut room = KVec::from_elem(Sample::default(), most, GFP_KERNEL)?;
+        let mut seqs = KVec::new();
+        assert!(stretch.newest_first(until, &mut room, |sample| {
+            seqs.push(sample.seq, GFP_KERNEL).is_ok()
+        }));
+        Ok(seqs)
     }
 
     /// Samples, taken, evicted, reclaimed.
@@ -617,7 +825,7 @@ mod tests {
     }
 
     /// The number of the instant at `place`.
-    fn seq(place: &Place) -> Option<u64> {
+    fn seq(place: &mut Place) -> Option<u64> {
         place.sample().map(|sample| sample.seq)
     }
 
@@ -630,21 +838,6 @@ mod tests {
         Ok(place)
     }
 
-    fn fields(sample: &Sample) -> ([u64; 7], u32, u8) {
-        let Sample {
-            seq,
-            time,
-            usr,
-            sys,
-            rss,
-            minflt,
-            majflt,
-            mm_users,
-            state,
-        } = *sample;
-        ([seq, time, usr, sys, rss, minflt, majflt], mm_users, state)
-    }
-
     #[test]
     fn a_new_history_has_nothing() {
         let mut history = History::new();
@@ -652,7 +845,7 @@ mod tests {
         assert!(shows(&history, 0..0));
         assert!(history.oldest().is_none());
         assert!(history.end().is_none());
-        assert!(history.last().is_none());
+        assert!(*history.last() == *Codec::new().last());
         assert_eq!(history.offered(), 0);
         assert!(history.give_back(Cause::Reclaim).is_none());
         assert_eq!(history.trim(0), 0);
@@ -690,7 +883,7 @@ mod tests {
         for limit in [1, 2, 16, 17, 18, 33, 34, 35, 51, 52, 100] {
             let mut history = History::new();
             for number in 0..150 {
-                history.push(&pool, &sample(number), limit)?;
+                history.push(&pool, sample(number), limit)?;
                 let taken = number + 1;
                 let kept = taken.min(limit);
                 assert_eq!(counts(&history), (kept, taken, taken - kept, 0));
@@ -706,7 +899,7 @@ mod tests {
         for limit in [1, 2, 16, 17, 18, 34, 35, 36] {
             let mut history = History::new();
             for number in 0..150 {
-                history.push(&pool, &sample(number), limit)?;
+                history.push(&pool, sample(number), limit)?;
                 assert!(pool.allocated() <= limit.div_ceil(17) as usize + 1);
             }
         }
@@ -717,11 +910,11 @@ mod tests {
     fn a_lower_limit_takes_effect_with_the_next_push() -> Result {
         let pool = pool()?;
         let mut history = history(&pool, 100, ALL)?;
-        history.push(&pool, &sample(100), 20)?;
+        history.push(&pool, sample(100), 20)?;
         assert_eq!(counts(&history), (20, 101, 81, 0));
         assert!(shows(&history, 81..101));
         // A higher one brings nothing back.
-        history.push(&pool, &sample(101), 50)?;
+        history.push(&pool, sample(101), 50)?;
         assert!(shows(&history, 81..102));
         Ok(())
     }
@@ -819,11 +1012,11 @@ mod tests {
     fn a_block_that_a_reader_holds_is_no_memory_yet() -> Result {
         let pool = pool()?;
         let mut history = history(&pool, 18, ALL)?;
-        let place = place(&history, 3)?;
+        let mut place = place(&history, 3)?;
         let block = history.give_back(Cause::Reclaim);
         assert!(!block.is_some_and(Ref::put));
         assert_eq!(pool.allocated(), 2);
-        assert_eq!(seq(&place), Some(3));
+        assert_eq!(seq(&mut place), Some(3));
         drop(place);
         assert_eq!(pool.allocated(), 1);
         Ok(())
@@ -838,10 +1031,10 @@ mod tests {
         assert_eq!(history.offered(), 0);
         push(&mut history, &pool, 34..200, 17)?;
         for expected in 0..17 {
-            assert_eq!(seq(&place), Some(expected));
+            assert_eq!(seq(&mut place), Some(expected));
             place.advance();
         }
-        assert_eq!(seq(&place), None);
+        assert_eq!(seq(&mut place), None);
         assert!(shows(&history, 183..200));
         Ok(())
     }
@@ -857,8 +1050,8 @@ mod tests {
         assert_eq!(counts(&history), (0, 60, 60, 0));
         assert!(shows(&history, 0..0));
         // The present state stays known.
-        assert_eq!(history.last().map(|sample| sample.seq), Some(59));
-        history.push(&pool, &sample(60), ALL)?;
+        assert_eq!(history.last().seq, 59);
+        history.push(&pool, sample(60), ALL)?;
         assert!(shows(&history, 60..61));
         push(&mut history, &pool, 61..90, ALL)?;
         assert!(shows(&history, 60..90));
@@ -952,10 +1145,10 @@ mod tests {
         history.drain();
         assert_eq!(pool.allocated(), 1);
         for expected in 30..34 {
-            assert_eq!(seq(&place), Some(expected));
+            assert_eq!(seq(&mut place), Some(expected));
             place.advance();
         }
-        assert_eq!(seq(&place), None);
+        assert_eq!(seq(&mut place), None);
         drop(place);
         assert_eq!(pool.allocated(), 0);
         Ok(())
@@ -967,10 +1160,10 @@ mod tests {
         let mut history = history(&pool, 17, ALL)?;
         let place = place(&history, 16)?;
         assert!(history.behind(&place).is_none());
-        history.push(&pool, &sample(17), ALL)?;
+        history.push(&pool, sample(17), ALL)?;
         assert!(history
             .behind(&place)
-            .is_some_and(|place| seq(&place) == Some(17)));
+            .is_some_and(|mut place| seq(&mut place) == Some(17)));
         Ok(())
     }
 
@@ -983,9 +1176,9 @@ mod tests {
         for number in 60..80 {
             assert!(!history.go_on(&mut place));
             assert!(!history.go_on(&mut place));
-            history.push(&pool, &sample(number), ALL)?;
+            history.push(&pool, sample(number), ALL)?;
             assert!(history.go_on(&mut place));
-            assert_eq!(seq(&place), Some(number));
+            assert_eq!(seq(&mut place), Some(number));
             place.advance();
         }
         assert!(!history.go_on(&mut place));
@@ -1001,11 +1194,11 @@ mod tests {
         history.trim(40);
         // In a block that left, in one of which some are left, and behind that.
         assert!(history.go_on(&mut early));
-        assert_eq!(seq(&early), Some(20));
+        assert_eq!(seq(&mut early), Some(20));
         assert!(history.go_on(&mut late));
-        assert_eq!(seq(&late), Some(20));
+        assert_eq!(seq(&mut late), Some(20));
         assert!(history.go_on(&mut later));
-        assert_eq!(seq(&later), Some(30));
+        assert_eq!(seq(&mut later), Some(30));
         Ok(())
     }
 
@@ -1017,14 +1210,14 @@ mod tests {
         drain(history.clear());
         // There is nothing, not even in the block that left.
         assert!(!history.go_on(&mut early));
-        assert_eq!(seq(&early), None);
+        assert_eq!(seq(&mut early), None);
         assert!(!history.go_on(&mut late));
-        assert_eq!(seq(&late), None);
-        history.push(&pool, &sample(60), ALL)?;
+        assert_eq!(seq(&mut late), None);
+        history.push(&pool, sample(60), ALL)?;
         assert!(history.go_on(&mut early));
-        assert_eq!(seq(&early), Some(60));
+        assert_eq!(seq(&mut early), Some(60));
         assert!(history.go_on(&mut late));
-        assert_eq!(seq(&late), Some(60));
+        assert_eq!(seq(&mut late), Some(60));
         Ok(())
     }
 
@@ -1059,7 +1252,7 @@ mod tests {
         assert_eq!(counts(&history), (0, 40, 40, 0));
         assert!(shows(&history, 0..0));
         drop(readers);
-        history.push(&pool, &sample(40), ALL)?;
+        history.push(&pool, sample(40), ALL)?;
         assert_eq!(counts(&history), (1, 41, 40, 0));
         assert!(shows(&history, 40..41));
         Ok(())
@@ -1090,8 +1283,7 @@ mod tests {
             time: u64::MAX - 1,
             usr: u64::MAX - 2,
             sys: u64::MAX - 3,
-            // What there is room for: 2^68 bytes.
-            rss: (1 << 56) - 1,
+            rss: u64::MAX - 6,
             minflt: u64::MAX - 4,
             majflt: u64::MAX - 5,
             mm_users: u32::MAX,
@@ -1111,29 +1303,132 @@ mod tests {
                 ..largest
             },
         ] {
-            history.push(&pool, &sample, ALL)?;
-            assert!(history
-                .last()
-                .is_some_and(|last| fields(&last) == fields(&sample)));
+            history.push(&pool, sample, ALL)?;
+            assert!(*history.last() == sample);
+            let mut place = history.end().ok_or(ENOENT)?;
+            place.index -= 1;
+            place.unpacked = Unpacked::new();
+            assert!(place.sample().is_some_and(|here| *here == sample));
         }
         assert_eq!(history.counts().samples, 4);
         Ok(())
     }
 
     #[test]
-    fn a_far_instant_begins_a_block() -> Result {
+    fn instants_may_be_far_from_each_other() -> Result {
         let pool = pool()?;
         let mut history = History::new();
-        let far = 5 + u64::from(u32::MAX);
-        let instants = [5, far, far + 1, far + 2, u64::MAX, 3];
-        for (instant, blocks) in instants.into_iter().zip([1, 1, 2, 2, 3, 4]) {
-            history.push(&pool, &sample(instant), ALL)?;
-            assert_eq!(pool.allocated(), blocks);
+        let instants = [5, 7, 5 + u64::from(u32::MAX), 1 << 50, u64::MAX - 1];
+        for instant in instants {
+            history.push(&pool, sample(instant), ALL)?;
         }
+        assert_eq!(pool.allocated(), 1);
         assert!(sees(&history, history.oldest(), instants));
         // Numbers of samples are not those of instants.
-        assert!(history.give_back(Cause::Reclaim).is_some());
-        assert_eq!(counts(&history), (4, 6, 0, 2));
+        assert_eq!(counts(&history), (5, 5, 0, 0));
+        Ok(())
+    }
+
+    #[test]
+    fn a_block_holds_hundreds_of_samples_of_a_sleeper() -> Result {
+        let pool = pool()?;
+        let mut history = History::new();
+        let mut count = 0;
+        while pool.allocated() < 3 {
+            history.push(&pool, sleeping(count), ALL)?;
+            count += 1;
+        }
+        // But for the first ones, which tell the period as well.
+        let (_, most) = BLOCK_SAMPLES;
+        let least = 2 * (most as u64 - 20);
+        assert!((least..2 * most as u64).contains(&count));
+        let mut place = history.oldest();
+        for number in 0..count {
+            let Some(mut here) = place else {
+                return Err(ENOENT);
+            };
+            assert!(here
+                .sample()
+                .is_some_and(|sample| *sample == sleeping(number)));
+            place = next(&history, here);
+        }
+        assert!(place.is_none());
+        // Also when some of them are gone that must be unpacked for it.
+        let gone = count / 3;
+        assert_eq!(history.trim(count - gone), 0);
+        assert!(shows(&history, gone..count));
+        Ok(())
+    }
+
+    #[test]
+    fn a_sleeper_is_packed_as_any_other() -> Result {
+        let pool = pool()?;
+        let mut history = History::new();
+        let memory = |rss, mm_users| Memory { rss, mm_users };
+        history.push(&pool, sleeping(0), ALL)?;
+        let none = memory(0, 0);
+        // Another instant than the next, other memory, too late.
+        for (seq, late, memory) in [
+            (2, 0, none),
+            (1, 0, memory(1, 0)),
+            (1, 0, memory(0, 1)),
+            (1, 1 << 40, none),
+        ] {
+            let time = sleeping(seq).time + late;
+            assert_eq!(history.push_again(seq, time, memory, ALL), None);
+        }
+        let mut count = 1;
+        while history
+            .push_again(count, sleeping(count).time, none, ALL)
+            .is_some()
+        {
+            count += 1;
+        }
+        // It did nothing when there was no room.
+        assert_eq!(counts(&history), (count, count, 0, 0));
+        assert_eq!(history.last().seq, count - 1);
+        history.push(&pool, sleeping(count), ALL)?;
+        for number in 0..=count {
+            let mut place = place(&history, number)?;
+            assert!(place
+                .sample()
+                .is_some_and(|sample| *sample == sleeping(number)));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn sleepers_evict_as_others_do() -> Result {
+        let pool = pool()?;
+        let mut history = History::new();
+        history.push(&pool, sleeping(0), 10)?;
+        for seq in 1..2000 {
+            let memory = Memory::default();
+            let evicted = match history.push_again(seq, sleeping(seq).time, memory, 10) {
+                Some(evicted) => evicted,
+                None => history.push(&pool, sleeping(seq), 10)?,
+            };
+            let kept = 10.min(seq + 1);
+            assert_eq!(counts(&history), (kept, seq + 1, seq + 1 - kept, 0));
+            assert!(pool.allocated() <= 2);
+            assert!(evicted || history.full.len() <= 1);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn whoever_begins_at_the_end_sees_what_comes() -> Result {
+        let pool = pool()?;
+        let mut history = History::new();
+        for seq in 0..100 {
+            history.push(&pool, sleeping(seq), ALL)?;
+        }
+        let mut place = history.end().ok_or(ENOENT)?;
+        assert!(place.sample().is_none());
+        history.push(&pool, sleeping(100), ALL)?;
+        assert!(place
+            .sample()
+            .is_some_and(|sample| *sample == sleeping(100)));
         Ok(())
     }
 
@@ -1188,7 +1483,7 @@ mod tests {
                 3 if random.below(10) == 0 => drain(history.clear()),
                 4 => drop(history.take_own_block()),
                 _ => {
-                    history.push(&pool, &sample(taken), 20 + random.below(60))?;
+                    history.push(&pool, sample(taken), 20 + random.below(60))?;
                     taken += 1;
                 }
             }

@@ -74,6 +74,9 @@ pub(crate) const THREADS_A_TASK: usize = 8;
 /// run counts twice.
 const TASKS_A_CLOCK: usize = 16;
 
+/// What it costs more to begin a block, or to evict one: so many tasks.
+const TASKS_A_BLOCK: usize = 4;
+
 /// What is sampled: the task itself, never just its number.
 pub(crate) enum Subject {
     /// A PID that leads a thread group stands for the whole process.
@@ -149,7 +152,6 @@ impl Subject {
 enum Life {
     Living {
         subject: Subject,
-        cputime: CpuTime,
         /// Of the reading that the newest sample shows.
         mark: Option<Mark>,
         /// For [`Set::exits`].
@@ -157,12 +159,7 @@ enum Life {
     },
     /// Its last sample, that of its exit, is recorded. The task is let go; its PID is still held, for
     /// the name's sake.
-    Exited {
-        usr: u64,
-        sys: u64,
-        time: u64,
-        comm: Comm,
-    },
+    Exited { comm: Comm },
 }
 
 /// A monitored task.
@@ -229,20 +226,35 @@ impl Monitored {
         self.seen = instant;
         // (It joined before: this does not wrap.)
         let seq = instant.wrapping_sub(self.joined);
-        let done = self.history.append_again(seq, time, memory, max_samples);
-        if done.is_some() {
-            return done;
-        }
+        self.history
+            .push_again(seq, time, memory, max_samples)
+            .or_else(|| self.sample_idle_changed(instant, time, max_samples, pool))
+    }
+
+    /// As [`Self::sample_idle`], of a task whose memory has changed, or whose sample takes more than a few bytes.
+    #[inline(never)]
+    fn sample_idle_changed(
+        &mut self,
+        instant: u64,
+        time: u64,
+        max_samples: u64,
+        pool: &Arc<Pool<Block>>,
+    ) -> Option<bool> {
+        // (Again: that costs the others nothing.)
+        let memory = self.life.read_idle()?;
         let sample = Sample {
-            seq,
+            seq: instant.wrapping_sub(self.joined),
             time,
             rss: memory.rss,
             mm_users: memory.mm_users,
-            ..self.history.last()?
+            ..*self.history.last()
         };
         // Without memory for it, this instant is missed.
-        let _ = self.history.push(pool, &sample, max_samples);
-        Some(true)
+        Some(
+            self.history
+                .push_any(pool, sample, max_samples)
+                .unwrap_or(true),
+        )
     }
 
     /// Reads the task and records that as a sample.
@@ -260,7 +272,7 @@ impl Monitored {
         // Without memory for the sample, this instant is missed. (An exit is recorded at a later one.)
         self.seen = instant;
         match subject.read_one() {
-            Some(reading) => self.record(reading, instant, time, max_samples, pool),
+            Some(reading) => self.record::<true>(reading, instant, time, max_samples, pool),
             None => self.sample_any(instant, time, max_samples, pool),
         }
     }
@@ -278,12 +290,12 @@ impl Monitored {
             return Err(ESRCH);
         };
         let reading = subject.read();
-        self.record(reading, instant, time, max_samples, pool)
+        self.record::<false>(reading, instant, time, max_samples, pool)
     }
 
-    /// Records what was read as a sample.
+    /// Records what was read as a sample. `HAS_RUN`: in all likelihood it has run since the last one.
     #[inline(always)]
-    fn record(
+    fn record<const HAS_RUN: bool>(
         &mut self,
         reading: Reading,
         instant: u64,
@@ -291,17 +303,11 @@ impl Monitored {
         max_samples: u64,
         pool: &Arc<Pool<Block>>,
     ) -> Result<Sampled> {
-        let Life::Living {
-            subject,
-            cputime,
-            mark,
-            ..
-        } = &mut self.life
-        else {
+        let Life::Living { subject, mark, .. } = &mut self.life else {
             return Err(ESRCH);
         };
-        let mut adjusted = *cputime;
-        let (usr, sys) = adjusted.update(&reading.usage);
+        let last = self.history.last();
+        let (usr, sys) = CpuTime::new(last.usr, last.sys).update(&reading.usage);
         let (memory, state) = match (reading.ended, reading.state) {
             // (A thread that has taken over its process by an exec has an address space. But it goes on
             // under another PID.)
@@ -321,8 +327,11 @@ impl Monitored {
             mm_users: memory.mm_users,
             state,
         };
-        let blocks_changed = self.history.push(pool, &sample, max_samples)?;
-        *cputime = adjusted;
+        let blocks_changed = if HAS_RUN {
+            self.history.push(pool, sample, max_samples)?
+        } else {
+            self.history.push_any(pool, sample, max_samples)?
+        };
         *mark = reading.mark;
         self.threads = reading.threads;
         if !reading.ended {
@@ -336,13 +345,7 @@ impl Monitored {
         self.threads = 0;
         self.history.finish();
         let comm = subject.comm();
-        let exited = Life::Exited {
-            usr,
-            sys,
-            time,
-            comm,
-        };
-        let exit = match mem::replace(&mut self.life, exited) {
+        let exit = match mem::replace(&mut self.life, Life::Exited { comm }) {
             Life::Living { exit, .. } => Some(exit),
             Life::Exited { .. } => None,
         };
@@ -362,6 +365,14 @@ impl Monitored {
             }
             Life::Exited { .. } => (true, 0),
         }
+    }
+
+    /// When its newest sample was taken, if that is kept.
+    pub(crate) fn last_time(&self) -> Option<u64> {
+        if self.history.is_empty() {
+            return None;
+        }
+        Some(self.history.last().time)
     }
 
     /// Whether there will be more samples of it.
@@ -456,6 +467,10 @@ pub(crate) struct Set {
     pub(crate) offers: Offers,
     /// The time that the newest sample of all bears, or a later one; later samples bear later times.
     last_time: u64,
+    /// The last instant of which anything was sampled, and the time that no sample of those before it is later than. (By
+    /// the clock: a task is never added at an instant before this one.)
+    instant: u64,
+    earlier: u64,
     grid: Grid,
     period_us: NonZeroU32,
     /// While stopped: the number of the last instant there was.
@@ -476,6 +491,8 @@ impl Set {
             exits: RBTree::new(),
             offers: Offers::new(),
             last_time: 0,
+            instant: 0,
+            earlier: 0,
             grid: Grid::new(timekeeping::monotonic_ns(), settings.period(), 0),
             period_us: settings.period(),
             stopped: (!settings.sampling).then_some(0),
@@ -494,6 +511,11 @@ impl Set {
     /// Every sample that is taken from now on bears a later time.
     pub(crate) fn last_time(&self) -> u64 {
         self.last_time
+    }
+
+    /// Of each task, no sample but the newest one is later than that.
+    pub(crate) fn earlier(&self) -> u64 {
+        self.earlier
     }
 
     /// The number that the newest task has, if there is one.
@@ -542,7 +564,6 @@ impl Set {
             threads: 0,
             life: Life::Living {
                 subject,
-                cputime: CpuTime::default(),
                 mark: None,
                 exit,
             },
@@ -573,7 +594,7 @@ impl Set {
         self.offers.update(number, &mut task.offer, 0);
         match task.life {
             Life::Living { .. } => self.living = self.living.saturating_sub(1),
-            Life::Exited { time, .. } => drop(self.exits.remove_node(&time)),
+            Life::Exited { .. } => drop(self.exits.remove_node(&task.history.last().time)),
         }
         Some(task)
     }
@@ -639,6 +660,10 @@ impl Set {
         }
         // What was before is over, for those too that were not sampled then.
         self.over = self.over.max(instant.saturating_sub(1));
+        if instant > self.instant {
+            self.instant = instant;
+            self.earlier = self.last_time;
+        }
         let mut cost = 0;
         let next = self.tasks.walk(from, |number, task| {
             // A task that was added at this instant has its sample of it.
@@ -665,6 +690,7 @@ impl Set {
                     }
                 }
                 if blocks_changed {
+                    cost += TASKS_A_BLOCK;
                     self.offers
                         .update(number, &mut task.offer, task.history.offered());
                     if pool.allocated() > self.max_blocks && self.offers.blocks() > 0 {
@@ -777,26 +803,9 @@ impl Set {
     /// What there is to say of the first task from number `from` on.
     pub(crate) fn status(&self, from: u64) -> Option<Status> {
         let (number, task) = self.tasks.first_from(from)?;
-        let (newest, comm, seen) = match &task.life {
-            Life::Living { subject, .. } => {
-                let newest = task.history.last().unwrap_or_default();
-                (newest, subject.comm(), task.seen.max(self.over))
-            }
-            Life::Exited {
-                usr,
-                sys,
-                time,
-                comm,
-            } => {
-                let newest = Sample {
-                    usr: *usr,
-                    sys: *sys,
-                    time: *time,
-                    state: b'X',
-                    ..Sample::default()
-                };
-                (newest, *comm, task.seen)
-            }
+        let (comm, seen) = match &task.life {
+            Life::Living { subject, .. } => (subject.comm(), task.seen.max(self.over)),
+            Life::Exited { comm } => (*comm, task.seen),
         };
         let counts = task.history.counts();
         let instants = seen.saturating_sub(task.joined).saturating_add(1);
@@ -807,7 +816,7 @@ impl Set {
             threads: task.threads,
             counts,
             missed: instants.saturating_sub(counts.taken),
-            newest,
+            newest: *task.history.last(),
             comm,
         })
     }
@@ -852,6 +861,31 @@ mod tests {
         while let Some(from) = next {
             next = set.sample_batch(from, instant, pool);
         }
+    }
+
+    /// Samples the first `tasks` tasks, until each has `blocks` blocks. Returns how many samples each has then,
+    /// and for each the number that follows the last sample of each block.
+    fn fill(
+        set: &mut Set,
+        tasks: u64,
+        blocks: usize,
+        pool: &Arc<Pool<Block>>,
+    ) -> Result<(u64, KVec<[u64; 4]>)> {
+        set.set_max_samples(1 << 24);
+        // (More than it ever takes.)
+        for instant in 1..10_000 {
+            sample(set, instant, pool);
+            let (mut ends, mut full) = (KVec::new(), true);
+            for number in 0..tasks {
+                let (count, of_task) = set.get(number).ok_or(ENOENT)?.history.ends();
+                ends.push(of_task, GFP_KERNEL)?;
+                full &= count == blocks;
+            }
+            if full {
+                return Ok((instant + 1, ends));
+            }
+        }
+        Err(ETIMEDOUT)
     }
 
     /// Samples, taken, evicted, reclaimed, missed of the task `number`.
@@ -993,20 +1027,16 @@ mod tests {
     fn tasks_take_turns_in_giving_blocks_back() -> Result {
         let pool = pool()?;
         let mut set = of_many(3, &pool)?;
-        // 40 samples: two blocks, and the newest.
-        for instant in 1..40 {
-            sample(&mut set, instant, &pool);
-        }
+        let (taken, ends) = fill(&mut set, 3, 3, &pool)?;
         assert_eq!(set.offers.blocks(), 6);
-        let done = set.give_back(3, Cause::Reclaim);
-        assert_eq!((done.scanned, done.freed), (3, 3));
-        for number in 0..3 {
-            assert_eq!(counts(&set, number), Some((23, 40, 0, 17, 0)));
-        }
-        let done = set.give_back(100, Cause::Reclaim);
-        assert_eq!((done.scanned, done.freed), (3, 3));
-        for number in 0..3 {
-            assert_eq!(counts(&set, number), Some((6, 40, 0, 34, 0)));
+        for blocks in 0..2 {
+            let done = set.give_back(3, Cause::Reclaim);
+            assert_eq!((done.scanned, done.freed), (3, 3));
+            for (number, ends) in (0..).zip(&ends) {
+                let gone = ends[blocks];
+                let expected = (taken - gone, taken, 0, gone, 0);
+                assert_eq!(counts(&set, number), Some(expected));
+            }
         }
         assert_eq!(set.give_back(100, Cause::Reclaim).scanned, 0);
         assert_eq!(pool.allocated(), 3);
@@ -1017,16 +1047,15 @@ mod tests {
     fn max_blocks_is_kept_by_eviction() -> Result {
         let pool = pool()?;
         let mut set = of_many(3, &pool)?;
-        for instant in 1..40 {
-            sample(&mut set, instant, &pool);
-        }
+        let (taken, ends) = fill(&mut set, 3, 3, &pool)?;
         assert_eq!(pool.allocated(), 9);
         set.set_max_blocks(6);
         assert!(!set.keep_max_blocks(&pool));
-        for number in 0..3 {
-            assert_eq!(counts(&set, number), Some((23, 40, 17, 0, 0)));
+        for (number, ends) in (0..).zip(&ends) {
+            let expected = (taken - ends[0], taken, ends[0], 0, 0);
+            assert_eq!(counts(&set, number), Some(expected));
         }
-        for instant in 40..200 {
+        for instant in taken..5 * taken {
             sample(&mut set, instant, &pool);
             assert!(pool.allocated() <= 6);
         }
@@ -1041,9 +1070,7 @@ mod tests {
     fn a_task_that_is_removed_offers_nothing() -> Result {
         let pool = pool()?;
         let mut set = of_many(2, &pool)?;
-        for instant in 1..40 {
-            sample(&mut set, instant, &pool);
-        }
+        fill(&mut set, 2, 3, &pool)?;
         assert_eq!(set.offers.blocks(), 4);
         let removed = set.remove(0);
         assert_eq!((set.len(), set.offers.blocks()), (1, 2));

@@ -33,8 +33,8 @@ pub(crate) const NAME: &CStr = c"taskmonitor";
 /// Its mode.
 pub(crate) const MODE: u16 = 0o600;
 
-/// More lines than fit into a page: each has 64 bytes for its keys alone.
-const MOST: usize = PAGE_SIZE / 64;
+/// More lines than fit into a page: each has 64 bytes for its keys, and one at least for each of 11 values.
+const MOST: usize = PAGE_SIZE / 75;
 
 /// The file.
 pub(crate) struct File {
@@ -67,8 +67,8 @@ impl Operations for File {
                 break;
             };
             let room = page.get_mut(at..begin).unwrap_or_default();
-            for (to, from) in room.iter_mut().zip(line) {
-                *to = *from;
+            if room.len() == line.len() {
+                room.copy_from_slice(line);
             }
             begin = at;
         }

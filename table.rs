@@ -15,7 +15,7 @@ use kernel::{
 };
 
 /// Values in a chunk.
-pub(crate) const SLOTS: usize = 16;
+pub(crate) const SLOTS: usize = 14;
 
 struct Chunk<T> {
     slots: KBox<[Option<T>; SLOTS]>,
@@ -250,15 +250,15 @@ mod tests {
     fn a_chunk_is_for_its_numbers() -> Result {
         let mut table = Table::new();
         insert(&mut table, 20)?;
-        assert!(!table.needs_room(16) && !table.needs_room(31));
-        assert!(table.needs_room(15) && table.needs_room(32));
-        insert(&mut table, 31)?;
-        assert_eq!((table.get(20), table.get(31)), (Some(&60), Some(&93)));
+        assert!(!table.needs_room(14) && !table.needs_room(27));
+        assert!(table.needs_room(13) && table.needs_room(28));
+        insert(&mut table, 27)?;
+        assert_eq!((table.get(20), table.get(27)), (Some(&60), Some(&81)));
         assert!(table.get(21).is_none() && table.get(4).is_none());
         // It goes with its last value.
         assert_eq!((table.remove(20), table.remove(20)), (Some(60), None));
         assert!(!table.needs_room(20));
-        assert_eq!(table.remove(31), Some(93));
+        assert_eq!(table.remove(27), Some(81));
         assert!(table.needs_room(20));
         assert_eq!(table.len(), 0);
         Ok(())
@@ -267,18 +267,18 @@ mod tests {
     #[test]
     fn a_walk_goes_in_order_and_stops_where_it_is_told() -> Result {
         let mut table = Table::new();
-        for number in [100, 3, 15, 16, 47, 5] {
+        for number in [100, 3, 13, 14, 47, 5] {
             insert(&mut table, number)?;
         }
-        assert_eq!(walk(&mut table, 0)?[..], [3, 5, 15, 16, 47, 100]);
-        assert_eq!(walk(&mut table, 16)?[..], [16, 47, 100]);
-        assert_eq!(walk(&mut table, 17)?[..], [47, 100]);
+        assert_eq!(walk(&mut table, 0)?[..], [3, 5, 13, 14, 47, 100]);
+        assert_eq!(walk(&mut table, 14)?[..], [14, 47, 100]);
+        assert_eq!(walk(&mut table, 15)?[..], [47, 100]);
         assert_eq!(walk(&mut table, 101)?[..], []);
-        assert_eq!(table.walk(0, |number, _| number < 15), Some(16));
-        assert_eq!(table.walk(0, |number, _| number < 16), Some(47));
+        assert_eq!(table.walk(0, |number, _| number < 13), Some(14));
+        assert_eq!(table.walk(0, |number, _| number < 14), Some(47));
         assert_eq!(table.walk(0, |number, _| number < 100), None);
         assert_eq!(table.first_from(4).map(|found| found.0), Some(5));
-        assert_eq!(table.first_from(17).map(|found| found.0), Some(47));
+        assert_eq!(table.first_from(15).map(|found| found.0), Some(47));
         assert_eq!(table.first_from(48).map(|found| found.0), Some(100));
         assert!(table.first_from(101).is_none());
         assert_eq!(table.last(), Some(100));

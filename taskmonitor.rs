@@ -53,6 +53,7 @@ use crate::wrappers::{
     slab, //
 };
 
+mod codec;
 mod command;
 mod cputime;
 mod debugfs;
@@ -157,13 +158,16 @@ impl kernel::Module for TaskMonitor {
         for pids in targets.pids().chunks(64) {
             pr_info!("target {}\n", params::List(pids));
         }
-        let (sample_size, block_size, samples) = sample::SIZES;
+        let (fewest, most) = sample::BLOCK_SAMPLES;
         pr_info!(
-            "a sample: sizeof {}; a block: sizeof {}, ksize {}, {} samples\n",
-            sample_size,
-            block_size,
+            "a sample: sizeof {}, packed {} to {}; a block: sizeof {}, ksize {}, {} to {} samples\n",
+            core::mem::size_of::<sample::Sample>(),
+            codec::LEAST,
+            codec::MOST,
+            sample::BLOCK_SIZE,
             ksize,
-            samples
+            fewest,
+            most
         );
         Ok(Self {
             _params: params,

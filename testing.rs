@@ -97,3 +97,23 @@ pub(crate) fn monitor() -> Result<Arc<Monitor>> {
     let settings = settings();
     Arc::pin_init(Monitor::new(pool()?, 1024, &settings), GFP_KERNEL)
 }
+
+/// Samples all tasks at instant after instant, until each of the first `tasks` has `blocks` blocks. Returns the
+/// last instant, and for each the number that follows the last sample of each block.
+pub(crate) fn fill(monitor: &Monitor, tasks: u64, blocks: usize) -> Result<(u64, KVec<[u64; 4]>)> {
+    monitor.set_max_samples(1 << 24);
+    // (More than it ever takes.)
+    for instant in 1..10_000 {
+        monitor.sample_batch(0, instant);
+        let (mut ends, mut full) = (KVec::new(), true);
+        for number in 0..tasks {
+            let (count, of_task) = monitor.set().get(number).ok_or(ENOENT)?.history.ends();
+            ends.push(of_task, GFP_KERNEL)?;
+            full &= count == blocks;
+        }
+        if full {
+            return Ok((instant, ends));
+        }
+    }
+    Err(ETIMEDOUT)
+}

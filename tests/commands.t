@@ -172,8 +172,9 @@ case_print_during_a_reading() {
 case_clear_drops_all_samples() {
 	three
 	echo 1000 >"$PARAMETERS/period_us"
+	capacity
 	writes $(($(bytes "$A$B") + 2)) "$A\n$B\n"
-	later "$A" 60
+	later "$A" "$MOST"
 	end_task "$B"
 	await ended "$B"
 	later "$A" 20
@@ -222,13 +223,14 @@ case_clear_forgets_the_choice_of_an_ended_task() {
 case_clear_under_a_reader() {
 	three
 	echo 1000 >"$PARAMETERS/period_us"
+	capacity
 	writes $(($(bytes "$A$B") + 2)) "$A\n$B\n"
-	later "$B" 60
+	later "$B" $((2 * MOST))
 	holding 1000
 	echo clear >"$FILE"
 	released
 	sound <"$T/held"
-	between "what it had begun" "$(wc -l <"$T/held")" 8 60
+	between "what it had begun" "$(grep -c "^pid $A " "$T/held")" 8 "$MOST"
 }
 
 case_stop_and_start() {

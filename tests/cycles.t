@@ -28,13 +28,17 @@ case_with_targets_sampled_each_ms() {
 }
 
 case_with_readers_that_hold_sysfs_open() {
+	load
+	capacity
+	unload
 	for i in $(seq $COUNT); do
-		load "target=1 period_us=1000"
+		load "target=1 period_us=100"
 		: >"$T/holder"
 		./helper file "$SYSFS" read=4096 hold rewind read=4096 >"$T/sysfs" 2>"$T/holder" &
 		HOLDER=$!
 		await grep -q held "$T/holder"
-		[ $((i % 2)) = 0 ] || later 1 20
+		# With some blocks, or with one.
+		[ $((i % 2)) = 0 ] || later 1 "$MOST"
 		unload
 		released
 		same "a read behind the end" "$(tail -n 1 "$T/sysfs")" "-- read=4096 ENODEV"

@@ -34,16 +34,17 @@ part() {
 	awk -v n="$1" '/^--/ { seen++; next } seen == n' "$T/followed"
 }
 
-# several: three tasks that have samples, of which one has ended; sampling is stopped.
+# several: three tasks that have blocks of samples, of which one has ended; sampling is stopped.
 several() {
 	load "period_us=1000 max_samples=1000000"
+	capacity
 	spawn pause
 	A=$PID
 	spawn burn user 1
 	for pid in "$A" 1 "$PID"; do
 		echo "$pid" >"$FILE"
 	done
-	later 1 50
+	later 1 "$MOST"
 	end_task
 	await ended "$PID"
 	later 1 50

@@ -447,10 +447,10 @@ still() {
 	done
 }
 
-# holding BYTES: a reader that has read BYTES and pauses; what it reads goes to $T/held. Sets HOLDER.
+# holding BYTES [FILE]: a reader that has read BYTES and pauses; what it reads goes to $T/held. Sets HOLDER.
 holding() {
 	: >"$T/holder"
-	./helper hold "$FILE" "$1" >"$T/held" 2>"$T/holder" &
+	./helper hold "${2:-$FILE}" "$1" >"$T/held" 2>"$T/holder" &
 	HOLDER=$!
 	echo "$HOLDER" >>"$T/pids"
 	await grep -q held "$T/holder"
@@ -460,6 +460,31 @@ holding() {
 released() {
 	kill -TERM "$HOLDER"
 	wait "$HOLDER"
+}
+
+# both_holding: two readers pause at different samples of the oldest block.
+both_holding() {
+	holding 1000
+	FIRST=$HOLDER
+	mv "$T/held" "$T/held.first"
+	holding 4000
+}
+
+# both_released WHOLE LEFT: they have read that block to its end, wherever they stood, and then what is left. The
+# files have what there was, and what is left of it.
+both_released() {
+	released
+	HOLDER=$FIRST
+	released
+	cmp "$T/held" "$T/held.first" || fail "one of them has read more of the block"
+	head_and_rest "$T/held" "$1" "$2"
+}
+
+# head_and_rest READ WHOLE LEFT: it is a block from the beginning of what there was, and what is left.
+head_and_rest() {
+	count=$(($(wc -l <"$1") - $(wc -l <"$3")))
+	between "samples of the block on which it stood" "$count" "$FEWEST" "$MOST"
+	head -n "$count" "$2" | cat - "$3" | cmp - "$1" || fail "other lines than those of its block and what is left"
 }
 
 # key KEY: the values of one key of the lines on stdin.
@@ -506,6 +531,37 @@ reclaim() {
 	for _ in 1 2 3 4; do
 		echo 2 >/proc/sys/vm/drop_caches
 	done
+}
+
+# capacity: sets FEWEST and MOST to how many samples a full block may have, as the module has said at the load.
+capacity() {
+	# shellcheck disable=SC2046 # words
+	set -- $(dmesg | sed -n 's/.*taskmonitor: a sample: .* \([0-9]*\) to \([0-9]*\) samples$/\1 \2/p' | tail -n 1)
+	FEWEST=$1 MOST=$2
+}
+
+# blocks: how many there are in the cache, those that are kept back included. Freed ones that the
+# allocator holds on to, or KASAN, are none.
+blocks() {
+	echo 1 >/sys/kernel/slab/task_sample/shrink
+	awk '/^task_sample / { print $2 }' /proc/slabinfo
+}
+
+# What the allocator says are in use includes some hundred that its processors hold ready.
+HELD=500
+
+has_blocks() {
+	[ "$(blocks)" -ge "$1" ]
+}
+
+fewer_blocks() {
+	[ "$(blocks)" -le "$1" ]
+}
+
+# filled N: waits until histories have N blocks at least, whatever else is said to be in use. (The reserve being
+# as it is by default.)
+filled() {
+	await has_blocks $(($1 + 64 + HELD))
 }
 
 # some N: N threads are monitored. Sets TIDS.

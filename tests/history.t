@@ -7,12 +7,13 @@
 
 . ./guest.sh
 
-# ended_task [SAMPLES]: a task that has left a history, which stands still now. Sets PID.
+# ended_task: a task that has left a history of some blocks, which stands still now. Sets PID.
 ended_task() {
 	load period_us=100
+	capacity
 	spawn pause
 	echo "$PID" >"$FILE"
-	later "$PID" "${1:-150}"
+	later "$PID" $((MOST + 50))
 	end_task
 	await ended "$PID"
 }
@@ -205,14 +206,16 @@ case_a_reader_that_pauses_holds_nobody_up() {
 case_a_reader_misses_nothing_that_is_left() {
 	spawn pause
 	load "target=$PID,1 period_us=1000"
-	later 1 300
+	capacity
+	later 1 $((4 * MOST))
 	echo stop >"$FILE"
-	samples | head -n 17 >"$T/first"
-	holding 1000
-	echo 100 >"$PARAMETERS/max_samples"
+	both_holding
+	samples >"$T/whole"
+	# More than the newest block has.
+	echo $((2 * MOST)) >"$PARAMETERS/max_samples"
 	samples >"$T/left"
-	released
-	cat "$T/first" "$T/left" | cmp - "$T/held" || fail "other lines than those that were left"
+	same "samples left" "$(wc -l <"$T/left")" $((4 * MOST))
+	both_released "$T/whole" "$T/left"
 }
 
 case_a_task_is_removed_under_a_reader() {

@@ -256,33 +256,21 @@ many_threads() {
 	sed -n 's/^tid //p' "$OUT" >"$T/tids"
 }
 
-# blocks: how many there are in the cache.
-blocks() {
-	echo 1 >/sys/kernel/slab/task_sample/shrink
-	awk '/^task_sample / { print $2 }' /proc/slabinfo
-}
-
-# What the allocator says are in use includes some hundred that its processors hold ready.
-HELD=500
-
-fewer_blocks() {
-	[ "$(blocks)" -le "$1" ]
-}
-
 # A follower that pauses keeps a block of each task; that of another moment is another block.
 case_memory_that_readers_keep() {
 	many_threads 300
 	load "period_us=1000 max_mib=1 reserve=1"
+	capacity
 	writes "$(wc -c <"$T/tids")" "@$T/tids"
 	most=$(((1 << 20) / $(awk '/^task_sample / { print $4 }' /proc/slabinfo)))
 	for i in $(seq 20); do
-		later "$(head -n 1 "$T/tids")" 25
+		later "$(head -n 1 "$T/tids")" "$MOST"
 		: >"$T/held.$i"
 		./helper file "$FOLLOW" end hold >/dev/null 2>"$T/held.$i" &
 		echo $! >>"$T/followers"
 		await grep -q held "$T/held.$i"
 	done
-	later "$(head -n 1 "$T/tids")" 50
+	later "$(head -n 1 "$T/tids")" "$MOST"
 	note "blocks $(blocks), of which max_mib lets $most be"
 	between "blocks" "$(blocks)" "$((most / 2))" $((most + 20 * $(few 300) + HELD))
 	# A block of each task is there, whatever readers keep.

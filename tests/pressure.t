@@ -62,7 +62,7 @@ history() {
 	BYSTANDERS="$BYSTANDERS $PID"
 	# What programs may have: with half of it taken, there is room for the rest.
 	SHARE=$(($(mib MemAvailable) / 2))
-	load "period_us=1000 max_samples=16000000 max_mib=$(mib MemTotal) sampling=N"
+	load "period_us=100 max_samples=16000000 max_mib=$(mib MemTotal) sampling=N"
 	{
 		echo "$PID"
 		sed -n 's/^tid //p' "$OUT"
@@ -134,15 +134,17 @@ newest_are_kept() {
 	BEHIND=1
 	sound_so_far
 	awk '{ print $2, $24 }' "$T/tasks" | sort >"$T/newest"
+	# Not to have to look for them among some millions.
+	echo 10 >"$PARAMETERS/max_samples"
 	samples | awk '{ time[$2] = $8 } END { for (pid in time) print pid, time[pid] }' | sort |
 		cmp - "$T/newest" || fail "the newest sample of a task is gone"
 }
 
 case_sampling_goes_on_under_pressure() {
 	history
-	before=$(total reclaimed)
+	before=$(total reclaimed) had=$(total samples)
 	programs
-	between "samples that went to programs" $(($(total reclaimed) - before)) 100000 100000000
+	between "samples that went to programs" $(($(total reclaimed) - before)) $((had / 15)) 100000000
 
 	reading
 	reading_ends
@@ -160,11 +162,6 @@ case_sampling_goes_on_under_pressure() {
 	note "$ROUNDS rounds each, and of all: $(total taken) samples taken, $(total reclaimed) reclaimed, $(total missed) missed"
 }
 
-# blocks_kib: what the cache has taken, empty objects included.
-blocks_kib() {
-	awk '/^task_sample / { print int($15 * $6 * 4) }' /proc/slabinfo
-}
-
 case_max_mib_is_kept_under_pressure() {
 	history
 	echo 20 >"$PARAMETERS/max_mib"
@@ -173,9 +170,9 @@ case_max_mib_is_kept_under_pressure() {
 	reading $GROUP
 	for _ in $(seq $ROUNDS); do
 		spawn grow "$SHARE"
-		# Blocks of 17 samples; the newest of each task may hold fewer. A block more of each at most,
-		# while a round is under way.
-		between "samples" "$(total samples)" 1000 $(((20 * 1048576 / 1016 + 301) * 17))
+		# Of 1 KiB, with those in reserve; a block more of each task at most, while a round is under way.
+		between "blocks" "$(blocks)" 1 $((20 * 1024 + 64 + 301 + HELD))
+		between "samples" "$(total samples)" 1000 100000000
 		end_task
 	done
 	# As in `history`: so many instants are missed at the former that no reading of the file is even.

@@ -9,15 +9,16 @@
  * 0; with 1 if an actor saw what must not be (it says what), or if hits are lacking after LIMIT seconds.
  *
  * Actors on the monitored tasks, from a world of sleeping, busy and short-lived ones:
- *   add                a task is added, or removed
+ *   add:N:US           a task is added, or removed; after a wait of at most so long (0)
  *   print              it is chosen, or all
- *   clear, startstop   that was done
+ *   clear:N:US, startstop   that was done; after a wait of at most so long (5000)
  *   parameters         a writable parameter has a random value of its range
  *   reclaim            the shrinker has given samples back
  * Readers, which check the form and the order of all they read:
  *   read:N:FILE        a file (history, tasks, sysfs) was read to its end, in pieces of random size
  *   follow             a read of the follow file had lines; goes on behind polls and seeks
- *   underfoot          a reader has removed the very task on which it stands, and gone on to the end
+ *   underfoot:N:US     a reader has removed the very task on which it stands, and gone on to the end; after
+ *                      a wait of at most so long (0)
  * Tasks that are added at any moment of their lives:
  *   exit               one exits
  *   zombie             one is a zombie when it is added
@@ -120,6 +121,15 @@ static void pause_a_little(void)
 		usleep(below(500));
 	else if (below(2) == 0)
 		sched_yield();
+}
+
+/* As long as the actor's argument says, else US, at most. */
+static void wait_at_most(long us)
+{
+	if (*argument)
+		us = atol(argument);
+	if (us > 0)
+		usleep(below(us));
 }
 
 /* --- files --------------------------------------------------------------------------------------- */
@@ -347,8 +357,10 @@ static int someone(void)
 
 static void add_or_remove(void)
 {
-	int pid = someone();
+	int pid;
 
+	wait_at_most(0);
+	pid = someone();
 	/* None, while its place is empty. */
 	if (pid && !(below(2) ? command(ADDING, "%d\n", pid) : command(CHOOSING, "-%d\n", pid)))
 		hit();
@@ -364,7 +376,7 @@ static void print(void)
 
 static void clear(void)
 {
-	usleep(below(5000));
+	wait_at_most(5000);
 	if (!command(NONE, "clear\n"))
 		hit();
 }
@@ -398,26 +410,35 @@ static void parameters(void)
 	usleep(below(2000));
 }
 
-static unsigned long reclaimed(void)
+struct given {
+	unsigned long pid, start, samples;
+};
+
+/* What each task has given back up to now, of MOST tasks at most; returns of how many. */
+static size_t reclaimed(struct given *given, size_t most)
 {
 	FILE *f = fopen(TASKS, "re");
-	unsigned long sum = 0, n;
+	size_t count = 0;
 	char line[512], *at;
 
-	while (f && fgets(line, sizeof(line), f)) {
+	while (f && count < most && fgets(line, sizeof(line), f)) {
 		at = strstr(line, " reclaimed ");
-		if (at && sscanf(at, " reclaimed %lu", &n) == 1)
-			sum += n;
+		if (at && sscanf(at, " reclaimed %lu", &given[count].samples) == 1 &&
+		    sscanf(line, "pid %lu start %lu", &given[count].pid, &given[count].start) == 2)
+			count++;
 	}
 	if (f)
 		fclose(f);
-	return sum;
+	return count;
 }
 
 /* By the shrinker's own file where the kernel has that, else by asking for everything. */
 static void reclaim(void)
 {
-	unsigned long before = reclaimed();
+	enum { MOST = 1000 };
+	static struct given before[MOST], after[MOST];
+	size_t had = reclaimed(before, MOST), has;
+	bool more = false;
 	glob_t found;
 
 	if (!glob("/sys/kernel/debug/shrinker/taskmonitor-*/scan", 0, NULL, &found)) {
@@ -432,8 +453,13 @@ static void reclaim(void)
 	} else {
 		put("/proc/sys/vm/drop_caches", "2\n", NONE);
 	}
-	/* (Others may remove the tasks whose samples were counted: not every success is seen.) */
-	if (reclaimed() > before)
+	/* (Others may remove the tasks that gave: not every success is seen.) */
+	has = reclaimed(after, MOST);
+	for (size_t i = 0; i < had; i++)
+		for (size_t j = 0; j < has; j++)
+			more |= before[i].pid == after[j].pid && before[i].start == after[j].start &&
+				before[i].samples < after[j].samples;
+	if (more)
 		hit();
 	pause_a_little();
 }
@@ -505,9 +531,11 @@ static void follow(void)
 static void underfoot(void)
 {
 	struct reading reading;
-	int fd = open_file(HISTORY, O_RDONLY);
 	bool gone = false;
+	int fd;
 
+	wait_at_most(0);
+	fd = open_file(HISTORY, O_RDONLY);
 	if (fd < 0)
 		return;
 	begin(&reading, HISTORY);

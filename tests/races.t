@@ -65,10 +65,12 @@ case_readers_of_the_newest_block() {
 	settled
 }
 
+# (A task that sleeps fills a block in 32 ms at best, and in seconds here: clear leaves time for that, and two tasks
+# are never removed.)
 case_readers_while_blocks_go() {
-	load "period_us=200 max_samples=200 max_mib=2"
-	race add:300 clear:100 reclaim:100 read:300:"$FILE" read:300:"$FILE" read:300:"$TASKS" read:100:"$SYSFS" \
-		follow:1000 underfoot:100
+	load "target=1,2 period_us=100 max_samples=400 max_mib=1"
+	race add:300:50000 clear:10:10000000 reclaim:30 read:300:"$FILE" read:300:"$FILE" read:300:"$TASKS" read:100:"$SYSFS" \
+		follow:1000 underfoot:20:1000000
 	settled
 }
 

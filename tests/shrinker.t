@@ -24,32 +24,51 @@ case_it_is_there_as_long_as_the_module() {
 	! ls -d /sys/kernel/debug/shrinker/taskmonitor-* 2>/dev/null || fail "it is still there"
 }
 
+# turns N: asks for N blocks one by one; prints for each which tasks gave samples, and how many.
+turns() {
+	for _ in $(seq "$1"); do
+		cat "$TASKS" >"$T/before"
+		scan 1
+		awk 'NR == FNR { before[FNR] = $16; next }
+			$16 != before[FNR] { printf "%s %d ", FNR, $16 - before[FNR] }
+			END { print "" }' "$T/before" "$TASKS"
+	done
+}
+
 case_it_gives_what_it_is_asked_for() {
 	spawn pause
 	A=$PID
 	spawn pause
 	load "target=1,$A,$PID period_us=1000 max_samples=1000000"
-	later 1 300
+	capacity
+	LIMIT=300
+	later 1 $((8 * MOST))
 	end_task
 	await ended "$PID"
 	echo stop >"$FILE"
-	# All but the newest block of those that live.
-	blocks=$(awk '{ n += int(($12 + 16) / 17) - ($6 != "X") } END { print n }' "$TASKS")
-	same count "$(count)" "$blocks"
+	blocks=$(count)
+	between "blocks of three tasks" "$blocks" $((3 * 8 - 2)) $((3 * 10000))
 	scan 7
 	same count "$(count)" $((blocks - 7))
-	same reclaimed "$(total reclaimed)" $((7 * 17))
-	# In turns.
-	between "most less least" "$(awk '{ print $16 }' "$TASKS" | sort -n | xargs | awk '{ print $3 - $1 }')" 0 17
+	between reclaimed "$(total reclaimed)" $((7 * FEWEST)) $((7 * MOST))
+	# In turns, a block each.
+	turns 12 >"$T/turns"
+	same count "$(count)" $((blocks - 19))
+	awk -v fewest="$FEWEST" -v most="$MOST" 'NF != 2 || $2 < fewest || $2 > most' "$T/turns" >"$T/unsound"
+	same "what is not a block of one task" "$(cat "$T/unsound")" ""
+	same "whose turn it was" "$(cut -d ' ' -f 1 "$T/turns" | sort | uniq -c | awk '{ print $1 }' | xargs)" "4 4 4"
+	same "the same order in each round" "$(cut -d ' ' -f 1 "$T/turns" | xargs -n 3 | sort -u | wc -l)" 1
+	# All but the newest block of those that live.
 	scan 100000
 	same count "$(count)" 0
 	same "tasks with samples" "$(awk '$10 > 0' "$TASKS" | wc -l)" 2
+	between "most samples of a task" "$(awk '{ print $10 }' "$TASKS" | sort -n | tail -n 1)" 1 "$MOST"
 	adds_up
 	scan 1
 	same count "$(count)" 0
 }
 
-has_blocks() {
+offers() {
 	[ "$(count)" -ge "$1" ]
 }
 
@@ -59,7 +78,7 @@ case_it_waits_for_its_turn() {
 	load "target=$PID period_us=100 max_samples=1000000 max_mib=40"
 	sed -n 's/^tid //p' "$OUT" | sed 100q >"$FILE"
 	LIMIT=300
-	await has_blocks 80
+	await offers 80
 	in_vain=0 before=$(total reclaimed)
 	for _ in $(seq 60); do
 		scan 1

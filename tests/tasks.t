@@ -44,7 +44,9 @@ case_it_shows_the_newest_sample() {
 case_of_an_ended_task_too() {
 	spawn burn user 50
 	load "target=$PID period_us=1000"
-	later "$PID" 100
+	capacity
+	# (For one block alone, the kernel never asks.)
+	later "$PID" "$MOST"
 	end_task
 	await ended "$PID"
 	for key in start state usr sys time rss mm_users; do
@@ -132,8 +134,11 @@ case_counts_add_up() {
 	spawn pause
 	a=$PID
 	spawn burn user 1
-	load "target=1,$a,$PID period_us=1000 max_samples=30"
-	later 1 100
+	load "target=1,$a,$PID period_us=1000"
+	capacity
+	# More than fit into one block, so that there is something to be reclaimed.
+	echo "$MOST" >"$PARAMETERS/max_samples"
+	later 1 $((MOST + 70))
 	end_task
 	await ended "$PID"
 	reclaim

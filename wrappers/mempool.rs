@@ -445,17 +445,6 @@ impl<T> Queue<T> {
         core::iter::successors(self.front(), |object| self.next_of(object).ok().flatten())
     }
 
-    /// Goes through the objects, the last first.
-    pub(crate) fn iter_back(&self) -> impl Iterator<Item = &T> {
-        core::iter::successors(self.tail, |object| {
-            // SAFETY: The queue has a reference on each of its objects, and while `&self` is
-            // borrowed none leaves it, nor does any `prev` change.
-            unsafe { *(*object.as_ptr()).prev.get() }
-        })
-        // SAFETY: As above.
-        .map(|object| unsafe { &(*object.as_ptr()).value })
-    }
-
     /// Returns the object behind `object`, if `object` is in this queue and not the last one.
     /// Fails with `ENOENT` if it is not in this queue (any more).
     pub(crate) fn next_of(&self, object: &Ref<T>) -> Result<Option<&Ref<T>>> {
@@ -466,6 +455,37 @@ impl<T> Queue<T> {
         // SAFETY: Only methods that take `&mut self` put objects into this queue, take them out of
         // it, or change their `next`; while `&self` is borrowed, none of them runs.
         Ok(unsafe { (*object.object().next.get()).as_ref() })
+    }
+
+    /// Returns a new reference on the last object.
+    pub(crate) fn back(&self) -> Option<Ref<T>> {
+        // SAFETY: By the type invariant, it is in this queue.
+        self.tail.map(|object| unsafe { self.hold(object) })
+    }
+
+    /// Returns a new reference on the object before `object`, if `object` is in this queue and not the
+    /// first one. Fails with `ENOENT` if it is not in this queue (any more).
+    pub(crate) fn prev_of(&self, object: &Ref<T>) -> Result<Option<Ref<T>>> {
+        if object.object().queue.load(Acquire) != self.number {
+            return Err(ENOENT);
+        }
+
+        // SAFETY: As in `next_of`, of `prev`; by the type invariant, what it leads to is in this queue, too.
+        Ok(unsafe { (*object.object().prev.get()).map(|object| self.hold(object)) })
+    }
+
+    /// Makes a new reference on an object.
+    ///
+    /// # Safety
+    ///
+    /// `object` must be in this queue.
+    unsafe fn hold(&self, object: NonNull<Object<T>>) -> Ref<T> {
+        // SAFETY: The queue has a reference on each of its objects, and while `&self` is borrowed, none
+        // leaves it.
+        unsafe { object.as_ref() }.refcount.inc();
+
+        // INVARIANT: This owns the reference just taken.
+        Ref(object)
     }
 }
 
@@ -552,23 +572,33 @@ mod tests {
         Ok(())
     }
 
+    /// The values of a queue, the last one first.
+    fn backwards<T: Copy>(queue: &Queue<T>) -> Result<KVec<T>> {
+        let (mut values, mut next) = (KVec::new(), queue.back());
+        while let Some(object) = next {
+            values.push(*object, GFP_KERNEL)?;
+            next = queue.prev_of(&object)?;
+        }
+        Ok(values)
+    }
+
     #[test]
     fn objects_leave_a_queue_as_they_came() -> Result {
         let pool = pool()?;
         let mut queue = queue(&pool, 3)?;
         assert_eq!(queue.len(), 3);
         assert!(queue.iter().map(|object| **object).eq(0..3));
-        assert!(queue.iter_back().copied().eq((0..3).rev()));
+        assert!(backwards(&queue)?.iter().copied().eq((0..3).rev()));
         assert!(queue.front().is_some_and(|object| **object == 0));
         for value in 0..3 {
             assert!(queue.pop_front().is_some_and(|object| *object == value));
-            assert!(queue.iter_back().copied().eq((value + 1..3).rev()));
+            assert!(backwards(&queue)?.iter().copied().eq((value + 1..3).rev()));
         }
         assert!(queue.pop_front().is_none());
         assert_eq!((queue.len(), pool.allocated()), (0, 0));
         // And it can be used again.
         assert!(queue.push_back(object(&pool, 9)?).is_ok());
-        assert!(queue.iter_back().copied().eq([9]));
+        assert_eq!(backwards(&queue)?[..], [9]);
         Ok(())
     }
 

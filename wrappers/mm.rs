@@ -31,7 +31,7 @@ pub(crate) struct Memory {
 /// Looks at an address space: its pages are counted as in `/proc/PID/stat` (`get_mm_rss()`).
 ///
 /// Context: any; takes no lock.
-#[inline]
+#[inline(always)]
 pub(crate) fn usage(mm: &Mm) -> Memory {
     // SAFETY: `mm` is valid. Counters, which may change meanwhile.
     unsafe {
