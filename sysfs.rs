@@ -58,11 +58,11 @@ impl Operations for File {
         let samples = newest(&self.monitor, MOST)?;
         // One byte less than a page, as sysfs wants it.
         let end = page.len().saturating_sub(1);
-        let mut begin = end;
+        let (mut begin, mut text) = (end, Line::new());
         for (sample, pid, start) in samples.iter().rev() {
-            let mut line = Line::new();
-            sample.line(*pid, *start, &mut line)?;
-            let line = line.bytes();
+            text.clear();
+            sample.line(*pid, *start, &mut text)?;
+            let line = text.bytes();
             let Some(at) = begin.checked_sub(line.len()) else {
                 break;
             };

@@ -23,6 +23,27 @@ const DIGITS: [[u8; 2]; 100] = {
     digits
 };
 
+/// Powers of ten, by their exponents: all that fit.
+const POWERS: [u64; 20] = {
+    let mut powers = [1; 20];
+    let mut exponent = 1;
+    while exponent < powers.len() {
+        powers[exponent] = 10 * powers[exponent - 1];
+        exponent += 1;
+    }
+    powers
+};
+
+/// How many digits a number has that is not 0. (`ilog10()` takes twice as long.)
+#[inline]
+fn digits(number: u64) -> usize {
+    let bits = u64::BITS - number.leading_zeros();
+    // Bits by log2(10), rounded down: the number of digits, or one less. CAST: 19 at most.
+    let few = (bits * 1233 >> 12) as usize;
+    let more = POWERS.get(few).is_some_and(|power| number >= *power);
+    few + usize::from(more)
+}
+
 /// A line that is being made.
 ///
 /// It is put together by hand: `fmt` takes several times as many instructions, and reading a history is
@@ -96,10 +117,13 @@ impl Line {
     /// Writes a number.
     #[inline]
     pub(crate) fn number(&mut self, number: u64) -> &mut Self {
-        // CAST: 20 at most.
-        let len = number.checked_ilog10().unwrap_or(0) as usize + 1;
+        // Most counts of a line are 0 or 1: they need not be measured.
+        if number < 10 {
+            // CAST: A digit.
+            return self.letter(b'0' | number as u8);
+        }
         let mut rest = number;
-        let mut pairs = self.room(len).rchunks_exact_mut(2);
+        let mut pairs = self.room(digits(number)).rchunks_exact_mut(2);
         for pair in &mut pairs {
             // CAST: Less than 100.
             if let Some(digits) = DIGITS.get((rest % 100) as usize) {
