@@ -9,7 +9,6 @@
 //! the lines of each FILE, as the module shows them, into blocks of so many bytes, and tells what they take.
 
 #[path = "../codec.rs"]
-#[allow(dead_code)]
 mod codec;
 
 use codec::{Codec, Sample, LEAST, MOST, ROOM};
@@ -63,7 +62,7 @@ impl Random {
                 .time
                 .wrapping_add(1_000_000)
                 .wrapping_add(self.below(late)),
-            ..*last
+            ..last.copy()
         };
         if self.below(20) == 0 {
             // As different as can be, or of any size each.
