@@ -76,15 +76,15 @@ case_readers_while_blocks_go() {
 
 case_lives_of_all_kinds() {
 	load "period_us=500 max_tasks=200"
-	race exit:200 zombie:200 exec:50 exec-nonleader:50 leader-exit:100 clones:20 tids:50 reuse:50 \
+	race exit:200 zombie:200 exec:50 exec-nonleader:50 leader-exit:100 clones:8 tids:50 reuse:50 \
 		read:20:"$FILE" follow:100
 	settled
 }
 
 case_lives_that_others_take_away() {
 	load "period_us=500 max_tasks=100"
-	race exit:200 zombie:100 exec-nonleader:50 leader-exit:100 clones:10 tids:50 reuse:20 \
-		add:1000 clear:50 underfoot:20 read:50:"$TASKS"
+	race exit:200 zombie:100 exec-nonleader:50 leader-exit:100 clones:5 tids:50 reuse:20 \
+		add:500 clear:50 underfoot:20 read:50:"$TASKS"
 	settled
 }
 
@@ -97,7 +97,7 @@ case_parameters_against_all() {
 
 case_a_process_whose_threads_come_and_go() {
 	load period_us=1000
-	race threads:5000:2000 add:1000 read:100:"$TASKS" read:50:"$FILE" tids:20 clear:20
+	race threads:2000:2000 add:1000 read:100:"$TASKS" read:50:"$FILE" tids:20 clear:20
 	settled
 }
 
@@ -154,7 +154,7 @@ suspends() {
 	log_noisy
 	echo 1 >/sys/module/suspend/parameters/pm_test_delay
 	load "target=1 period_us=1000"
-	race suspend:4:"$1" add:200 exit:20 read:20:"$FILE" follow:50
+	race suspend:4:"$1" add:50 exit:20 read:20:"$FILE" follow:50
 	settled
 	# Time went on meanwhile, and the grid with it.
 	samples 1 >"$T/lines"
