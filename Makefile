@@ -20,7 +20,7 @@ endif
 # What goes to Kbuild as it is, with everything that was given to make (V=1, CLIPPY=1, W=1, ...).
 KBUILD_TARGETS := modules modules_install rust-analyzer rustdoc nsdeps compile_commands.json
 
-.PHONY: all $(KBUILD_TARGETS) clean kdir demo test test-the-tests soak bench shell lint help
+.PHONY: all $(KBUILD_TARGETS) clean kdir demo test test-the-tests test-install soak bench shell lint deb doctor help
 all: modules
 
 $(KBUILD_TARGETS): kdir-found
@@ -37,11 +37,17 @@ clean:
 kdir:
 	@scripts/kdir --running
 
-demo shell lint:
+demo shell lint deb:
 	@scripts/$@
 
 test:
 	@tests/run $(TESTS)
+
+doctor:
+	@scripts/doctor $(if $(JSON),--json) $(RELEASE)
+
+test-install:
+	@tests/install $(STEPS)
 
 test-the-tests:
 	@tests/test-the-tests $(MISTAKES)
@@ -56,6 +62,8 @@ help:
 	@echo 'On this machine, for the kernel $(RELEASE):'
 	@echo '  make                 taskmonitor.ko; needs a KDIR with Rust metadata'
 	@echo '  make kdir            makes one, where the headers have none (Debian)'
+	@echo '  make deb             the package taskmonitor-dkms, in build/deb'
+	@echo '  make doctor          says what is lacking to build, sign, load and use the module, and what mends it'
 	@echo '  make modules_install, clean, rust-analyzer, rustdoc, nsdeps, compile_commands.json'
 	@echo '                       as for every out-of-tree module'
 	@echo '  variables: KDIR=FOLDER RELEASE=RELEASE CLIPPY=1 V=1, and all others of Kbuild'
@@ -67,6 +75,7 @@ help:
 	@echo '  make test KERNEL=debug   the same on a kernel with KASAN, lockdep, kmemleak, KUnit, and'
 	@echo '                       allocations that fail; KERNEL=kcsan: the concurrent ones under KCSAN'
 	@echo '  make test-the-tests  makes mistakes, and sees them caught; MISTAKES="double-put" only these'
+	@echo '  make test-install    installs the package in a clean Debian folder, and boots that'
 	@echo '  make soak            what takes hours: 1000 loads and unloads, a million random commands, KCSAN, ...'
 	@echo '  make bench           measures what it costs, and others beside it; BENCH="rounds reading" only that'
 	@echo '  make lint            rustfmt, clippy, modpost, shellcheck'

@@ -230,6 +230,12 @@ archive_version() {
 	echo "$best"
 }
 
+# archive_releases: the kernel releases for which the suite has headers, the newest last.
+archive_releases() {
+	archive_apt apt-cache pkgnames linux-headers- | sed -n 's/^linux-headers-\([0-9].*[^t]-amd64\)$/\1/p' |
+		grep -v -e '-cloud-' -e '-rt-' | sort -V
+}
+
 # fetch FOLDER PACKAGE=VERSION...: downloads packages and unpacks them there.
 fetch() {
 	local into=$1 p

@@ -43,7 +43,7 @@ toolchain_open() {
 toolchain_versions() {
 	# shellcheck disable=SC2016
 	dpkg-query ${1:+--root="$1"} -W -f '${Package}=${Version}\n' \
-		"${TOOLCHAIN_PACKAGES[@]}" | grep -E '^(bindgen|clang|gcc-|lld|llvm|pahole|rust)' | sort -u
+		"${TOOLCHAIN_PACKAGES[@]}" | grep -E '^(bindgen|clang|debhelper|gcc-|lld|llvm|pahole|rust)' | sort -u
 }
 
 toolchain_install_here() {
@@ -91,7 +91,7 @@ toolchain_remake() {
 # project and the cache at the places where they are outside.
 toolchain_run() {
 	local environment=("HOME=${HOME:-/}" "TERM=${TERM:-dumb}" LC_ALL=C.UTF-8
-		PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
+		PATH=/usr/sbin:/usr/bin:/sbin:/bin)
 	if [[ $TOOLCHAIN == / ]]; then
 		env -i "${environment[@]}" "$@"
 		return

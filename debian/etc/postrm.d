@@ -1,0 +1,14 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# A kernel goes, $1: so do its Rust metadata.
+
+set -e
+
+# (An image that is upgraded or installed again stays.)
+case "${DEB_MAINT_PARAMS-}" in
+*upgrade* | *abort*) exit 0 ;;
+esac
+[ -n "$1" ] && [ -d "/var/cache/taskmonitor/kernel/$1" ] || exit 0
+rm -rf "/var/cache/taskmonitor/kernel/$1"
+rm -f "/var/cache/taskmonitor/lock.kernel-$1"
