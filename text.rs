@@ -39,7 +39,7 @@ const POWERS: [u64; 20] = {
 fn digits(number: u64) -> usize {
     let bits = u64::BITS - number.leading_zeros();
     // Bits by log2(10), rounded down: the number of digits, or one less. CAST: 19 at most.
-    let few = (bits * 1233 >> 12) as usize;
+    let few = ((bits * 1233) >> 12) as usize;
     let more = POWERS.get(few).is_some_and(|power| number >= *power);
     few + usize::from(more)
 }

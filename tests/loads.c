@@ -127,7 +127,9 @@ static void blocks(long count)
 
 static void spin(void)
 {
-	for (volatile unsigned long n = 0;; n++)
+	volatile int over = 0;
+
+	while (!over)
 		;
 }
 
