@@ -20,7 +20,7 @@ endif
 # What goes to Kbuild as it is, with everything that was given to make (V=1, CLIPPY=1, W=1, ...).
 KBUILD_TARGETS := modules modules_install rust-analyzer rustdoc nsdeps compile_commands.json
 
-.PHONY: all $(KBUILD_TARGETS) clean kdir demo test test-the-tests test-install soak bench shell lint deb doctor help
+.PHONY: all $(KBUILD_TARGETS) clean kdir demo test test-the-tests test-install matrix soak bench shell lint deb doctor help
 all: modules
 
 $(KBUILD_TARGETS): kdir-found
@@ -49,6 +49,9 @@ doctor:
 test-install:
 	@tests/install $(STEPS)
 
+matrix:
+	@tests/matrix $(KERNELS)
+
 test-the-tests:
 	@tests/test-the-tests $(MISTAKES)
 
@@ -76,6 +79,7 @@ help:
 	@echo '                       allocations that fail; KERNEL=kcsan: the concurrent ones under KCSAN'
 	@echo '  make test-the-tests  makes mistakes, and sees them caught; MISTAKES="double-put" only these'
 	@echo '  make test-install    installs the package in a clean Debian folder, and boots that'
+	@echo '  make matrix          builds and tests for kernels of several suites; KERNELS="forky trixie:newest" only these'
 	@echo '  make soak            what takes hours: 1000 loads and unloads, a million random commands, KCSAN, ...'
 	@echo '  make bench           measures what it costs, and others beside it; BENCH="rounds reading" only that'
 	@echo '  make lint            rustfmt, clippy, modpost, shellcheck'
