@@ -440,6 +440,24 @@ mod tests {
     }
 
     #[test]
+    fn just_before_it_is_printed_a_block_has_two_references() -> Result {
+        let monitor = sampled(3)?;
+        let references = |cursor: &Cursor| cursor.place.as_ref().map(Place::references);
+        let mut one = cursor(&monitor);
+        assert_eq!(at(&mut one), Some((KTHREADD, 0)));
+        assert_eq!(references(&one), Some(2));
+        let mut other = cursor(&monitor);
+        assert_eq!(at(&mut other), Some((KTHREADD, 0)));
+        assert_eq!(references(&one), Some(3));
+        drop(other);
+        // The history goes, and takes its reference with it.
+        monitor.command(Command::Remove(KTHREADD))?;
+        assert_eq!(references(&one), Some(1));
+        assert_eq!(at(&mut one), Some((KTHREADD, 0)));
+        Ok(())
+    }
+
+    #[test]
     fn what_comes_later_is_not_read() -> Result {
         let monitor = sampled(20)?;
         let mut cursor = cursor(&monitor);

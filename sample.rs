@@ -676,6 +676,12 @@ impl Place {
     pub(crate) fn advance(&mut self) {
         self.index = self.index.saturating_add(1);
     }
+
+    /// How many references there are on the block. For unit tests.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn references(&self) -> i32 {
+        self.block.references()
+    }
 }
 
 #[kunit_tests(taskmonitor_sample)]
@@ -1134,6 +1140,24 @@ mod tests {
         history.finish();
         assert!(sees(&history, Some(early), 40..60));
         assert!(sees(&history, Some(late), 55..60));
+        Ok(())
+    }
+
+    #[test]
+    fn each_reader_has_a_reference_and_the_history_one() -> Result {
+        let pool = pool()?;
+        let mut history = history(&pool, 20, ALL)?;
+        let one = place(&history, 0)?;
+        assert_eq!(one.references(), 2);
+        let other = place(&history, 5)?;
+        assert_eq!(one.references(), 3);
+        // As much for the block that is appended to.
+        assert_eq!(place(&history, 18)?.references(), 2);
+        // The history gives its own up, and the readers keep theirs.
+        history.trim(2);
+        assert_eq!(one.references(), 2);
+        drop(one);
+        assert_eq!(other.references(), 1);
         Ok(())
     }
 

@@ -236,6 +236,12 @@ impl<T> Ref<T> {
         self.object().refcount.as_atomic().load(Acquire) == 1
     }
 
+    /// How many references there are on the object. For unit tests.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn references(&self) -> i32 {
+        self.object().refcount.as_atomic().load(Relaxed)
+    }
+
     /// Returns the object for exclusive use if this is the only reference on it, else the reference
     /// itself.
     pub(crate) fn try_into_unique(self) -> Result<UniqueRef<T>, Self> {
