@@ -20,7 +20,7 @@ endif
 # What goes to Kbuild as it is, with everything that was given to make (V=1, CLIPPY=1, W=1, ...).
 KBUILD_TARGETS := modules modules_install rust-analyzer rustdoc nsdeps compile_commands.json
 
-.PHONY: all $(KBUILD_TARGETS) clean kdir demo test test-the-tests test-install matrix soak bench shell lint deb doctor help
+.PHONY: all $(KBUILD_TARGETS) clean kdir demo exercise test test-the-tests test-install matrix soak bench shell lint deb doctor help
 all: modules
 
 $(KBUILD_TARGETS): kdir-found
@@ -37,7 +37,7 @@ clean:
 kdir:
 	@scripts/kdir --running
 
-demo shell lint deb:
+demo exercise shell lint deb:
 	@scripts/$@
 
 test:
@@ -73,6 +73,7 @@ help:
 	@echo
 	@echo 'In a virtual machine, with a stock Debian kernel if KERNEL does not say otherwise:'
 	@echo '  make demo            shows the module at work'
+	@echo '  make exercise        shows the answers of docs/exercise.md; KERNEL=debug: those that need its checkers'
 	@echo '  make shell           an interactive shell with the module loaded'
 	@echo '  make test            runs the tests; TESTS="load races:lives_of_all_kinds" only these'
 	@echo '  make test KERNEL=debug   the same on a kernel with KASAN, lockdep, kmemleak, KUnit, and'
