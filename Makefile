@@ -20,7 +20,7 @@ endif
 # What goes to Kbuild as it is, with everything that was given to make (V=1, CLIPPY=1, W=1, ...).
 KBUILD_TARGETS := modules modules_install rust-analyzer rustdoc nsdeps compile_commands.json
 
-.PHONY: all $(KBUILD_TARGETS) clean kdir demo exercise test test-the-tests test-install matrix soak bench shell lint deb doctor help
+.PHONY: all $(KBUILD_TARGETS) clean kdir demo exercise test test-the-tests test-install matrix soak bench bench-allocators shell lint deb doctor help
 all: modules
 
 $(KBUILD_TARGETS): kdir-found
@@ -61,6 +61,9 @@ soak:
 bench:
 	@tests/bench $(BENCH)
 
+bench-allocators:
+	@tests/bench-allocators
+
 help:
 	@echo 'On this machine, for the kernel $(RELEASE):'
 	@echo '  make                 taskmonitor.ko; needs a KDIR with Rust metadata'
@@ -83,5 +86,6 @@ help:
 	@echo '  make matrix          builds and tests for kernels of several suites; KERNELS="forky trixie:newest" only these'
 	@echo '  make soak            what takes hours: 1000 loads and unloads, a million random commands, KCSAN, ...'
 	@echo '  make bench           measures what it costs, and others beside it; BENCH="rounds reading" only that'
+	@echo '  make bench-allocators   what an object costs from each allocator of the kernel'
 	@echo '  make lint            rustfmt, clippy, modpost, shellcheck'
 	@echo '  variables: KERNEL=KERNEL SUITE=SUITE RELEASE=RELEASE MIRROR=ADDRESS (see scripts/lib.sh)'
