@@ -52,6 +52,11 @@
 #define RESERVE		64		/* objects, as taskmonitor has by default */
 #define SEED		267
 #define TIMES		2
+#define NEEDED		(160UL << 20)	/* bytes: the population, or what fills the holes, and batches */
+
+/* Fails, and wakes up nobody who kills for memory. The mempool's are as taskmonitor's: else it would wait. */
+#define FLAGS		(GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN)
+#define FLAGS_POOL	(GFP_NOWAIT | __GFP_NOWARN)
 
 struct bench {
 	const struct allocator *allocator;
@@ -117,20 +122,20 @@ static __always_inline void no_free(void *p)
 }
 
 DEFINE_EACH(nothing, no_object(), no_free(p[i]))
-DEFINE_EACH(kmalloc_64, kmalloc(64, GFP_KERNEL), kfree(p[i]))
-DEFINE_EACH(kmalloc_1024, kmalloc(1024, GFP_KERNEL), kfree(p[i]))
-DEFINE_EACH(kmalloc_4096, kmalloc(4096, GFP_KERNEL), kfree(p[i]))
-DEFINE_EACH(cache, kmem_cache_alloc(b->cache, GFP_KERNEL), kmem_cache_free(b->cache, p[i]))
-DEFINE_EACH(pool, mempool_alloc(b->pool, GFP_KERNEL), mempool_free(p[i], b->pool))
-DEFINE_EACH(pages_0, alloc_pages(GFP_KERNEL, 0), __free_pages(p[i], 0))
-DEFINE_EACH(pages_1, alloc_pages(GFP_KERNEL, 1), __free_pages(p[i], 1))
-DEFINE_EACH(pages_2, alloc_pages(GFP_KERNEL, 2), __free_pages(p[i], 2))
-DEFINE_EACH(pages_3, alloc_pages(GFP_KERNEL, 3), __free_pages(p[i], 3))
-DEFINE_EACH(vmalloc, vmalloc(b->allocator->size), vfree(p[i]))
+DEFINE_EACH(kmalloc_64, kmalloc(64, FLAGS), kfree(p[i]))
+DEFINE_EACH(kmalloc_1024, kmalloc(1024, FLAGS), kfree(p[i]))
+DEFINE_EACH(kmalloc_4096, kmalloc(4096, FLAGS), kfree(p[i]))
+DEFINE_EACH(cache, kmem_cache_alloc(b->cache, FLAGS), kmem_cache_free(b->cache, p[i]))
+DEFINE_EACH(pool, mempool_alloc(b->pool, FLAGS_POOL), mempool_free(p[i], b->pool))
+DEFINE_EACH(pages_0, alloc_pages(FLAGS, 0), __free_pages(p[i], 0))
+DEFINE_EACH(pages_1, alloc_pages(FLAGS, 1), __free_pages(p[i], 1))
+DEFINE_EACH(pages_2, alloc_pages(FLAGS, 2), __free_pages(p[i], 2))
+DEFINE_EACH(pages_3, alloc_pages(FLAGS, 3), __free_pages(p[i], 3))
+DEFINE_EACH(vmalloc, __vmalloc(b->allocator->size, FLAGS), vfree(p[i]))
 
 static unsigned int bulk_alloc(struct bench *b, void **p, unsigned int n)
 {
-	return kmem_cache_alloc_bulk(b->cache, GFP_KERNEL, n, p) ? n : 0;
+	return kmem_cache_alloc_bulk(b->cache, FLAGS, n, p) ? n : 0;
 }
 
 static void bulk_free(struct bench *b, void **p, unsigned int n)
@@ -513,6 +518,10 @@ static int __init allocators_init(void)
 	err = wait_for_random_bytes();
 	if (err)
 		return err;
+	if (si_mem_available() < NEEDED >> PAGE_SHIFT) {
+		pr_err("%lu MiB of memory must be available\n", NEEDED >> 20);
+		return -ENOMEM;
+	}
 	err = -ENOMEM;
 	b = kzalloc_obj(*b);
 	if (!b)
