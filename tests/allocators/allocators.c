@@ -235,18 +235,34 @@ static int alloc_all(struct bench *b, void **p, unsigned int n)
 	return 0;
 }
 
-static void free_batches(struct bench *b, void **p, unsigned int n)
+static u64 settle(struct bench *b)
+{
+	u64 began = get_cycles();
+
+	if (!b->allocator->settle)
+		return 0;
+	b->allocator->settle();
+	return get_cycles() - began;
+}
+
+/*
+ * Returns what settling took: behind each batch, lest so much is left to be done later that the kernel wakes up
+ * another thread for it.
+ */
+static u64 free_batches(struct bench *b, void **p, unsigned int n)
 {
 	const struct allocator *a = b->allocator;
+	u64 began, settled = 0;
 	unsigned int i;
-	u64 began;
 
 	for (i = 0; i < BATCHES; i++) {
 		began = get_cycles();
 		a->free(b, p + i * n, n);
 		b->free[i] = get_cycles() - began;
+		settled += settle(b);
 		cond_resched();
 	}
+	return settled;
 }
 
 static int alloc_batches(struct bench *b, void **p, unsigned int n)
@@ -266,16 +282,6 @@ static int alloc_batches(struct bench *b, void **p, unsigned int n)
 		cond_resched();
 	}
 	return 0;
-}
-
-static u64 settle(struct bench *b)
-{
-	u64 began = get_cycles();
-
-	if (!b->allocator->settle)
-		return 0;
-	b->allocator->settle();
-	return get_cycles() - began;
 }
 
 /* Bytes of the slabs in which objects are, in tenths of a byte an object. Sorts the objects. */
@@ -343,10 +349,9 @@ static int measure_batches(struct bench *b, void **p, struct cost *cost, u64 *by
 		memcpy(p + BATCHES * n, p, BATCHES * n * sizeof(*p));
 		*bytes = bytes_of(b, p + BATCHES * n, BATCHES * n);
 	}
-	free_batches(b, p, n);
+	cost->settle = free_batches(b, p, n);
 	cost->alloc = median(b->alloc, BATCHES);
 	cost->free = median(b->free, BATCHES);
-	cost->settle = settle(b);
 	return 0;
 }
 
