@@ -18,9 +18,9 @@ endif
 endif
 
 # What goes to Kbuild as it is, with everything that was given to make (V=1, CLIPPY=1, W=1, ...).
-KBUILD_TARGETS := modules modules_install rust-analyzer rustdoc nsdeps compile_commands.json
+KBUILD_TARGETS := modules modules_install rust-analyzer nsdeps compile_commands.json
 
-.PHONY: all $(KBUILD_TARGETS) clean kdir demo exercise test test-the-tests test-install matrix soak bench bench-allocators shell lint deb doctor help
+.PHONY: all $(KBUILD_TARGETS) clean kdir demo exercise test test-the-tests test-install matrix soak bench bench-allocators shell lint doc deb doctor help
 all: modules
 
 $(KBUILD_TARGETS): kdir-found
@@ -37,7 +37,7 @@ clean:
 kdir:
 	@scripts/kdir --running
 
-demo exercise shell lint deb:
+demo exercise shell lint doc deb:
 	@scripts/$@
 
 test:
@@ -70,7 +70,7 @@ help:
 	@echo '  make kdir            makes one, where the headers have none (Debian)'
 	@echo '  make deb             the package taskmonitor-dkms, in build/deb'
 	@echo '  make doctor          says what is lacking to build, sign, load and use the module, and what mends it'
-	@echo '  make modules_install, clean, rust-analyzer, rustdoc, nsdeps, compile_commands.json'
+	@echo '  make modules_install, clean, rust-analyzer, nsdeps, compile_commands.json'
 	@echo '                       as for every out-of-tree module'
 	@echo '  variables: KDIR=FOLDER RELEASE=RELEASE CLIPPY=1 V=1, and all others of Kbuild'
 	@echo
@@ -87,5 +87,6 @@ help:
 	@echo '  make soak            what takes hours: 1000 loads and unloads, a million random commands, KCSAN, ...'
 	@echo '  make bench           measures what it costs, and others beside it; BENCH="rounds reading" only that'
 	@echo '  make bench-allocators   what an object costs from each allocator of the kernel'
-	@echo '  make lint            rustfmt, clippy, modpost, shellcheck'
+	@echo '  make lint            rustfmt, clippy, modpost, rustdoc, shellcheck'
+	@echo '  make doc             rustdoc of the crate, in build/doc'
 	@echo '  variables: KERNEL=KERNEL SUITE=SUITE RELEASE=RELEASE MIRROR=ADDRESS (see scripts/lib.sh)'

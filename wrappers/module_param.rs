@@ -2,8 +2,8 @@
 
 //! Module parameters that show in sysfs, may be arrays, and may be written to.
 //!
-//! What `module!` offers are single integers that can be set at load alone. [`parameter!`] makes what
-//! `module_param_cb()` makes in C.
+//! What `module!` offers are single integers that can be set at load alone. [`crate::parameter!`] makes
+//! what `module_param_cb()` makes in C.
 //!
 //! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h)
 
@@ -182,7 +182,7 @@ macro_rules! modinfo {
     };
 }
 
-/// Makes the type `$type`, a [`Parameter`], the parameter `$name` with a file of mode `$mode`.
+/// Makes the type `$type`, a `Parameter`, the parameter `$name` with a file of mode `$mode`.
 #[macro_export]
 macro_rules! parameter {
     ($name:literal: $type:ty, $mode:literal, $kind:literal, $description:literal) => {
