@@ -141,7 +141,8 @@ impl Parameter for Target {
 
 crate::parameter!(
     "target": Target, 0o400, "array of int",
-    "PIDs of tasks to be monitored from load on (at most 128)"
+    "tasks monitored from load on, separated by commas \
+     (PIDs, default none, 1 to 2147483647, at most 128 of them)"
 );
 
 struct Sampling;
@@ -178,7 +179,7 @@ impl Parameter for Sampling {
 
 crate::parameter!(
     "sampling": Sampling, 0o644, "bool",
-    "whether tasks are sampled, as the commands start and stop say (default Y)"
+    "whether tasks are sampled, as the commands start and stop say (default Y, Y or N)"
 );
 
 /// Makes `$type` the parameter of the field `$field`: a number in `$range`, which `$apply` tells a
@@ -222,7 +223,7 @@ number!(
         monitor.set_period(microseconds(number));
         Ok(())
     },
-    "time between two samples of a task, in microseconds (default 1000000, 100 to 3600000000)"
+    "time between two samples of a task (microseconds, default 1000000, 100 to 3600000000)"
 );
 
 number!(
@@ -235,7 +236,7 @@ number!(
         monitor.set_max_samples(number);
         Ok(())
     },
-    "samples kept of each task (default 3600, 1 to 16777216)"
+    "most samples shown and kept of each task (samples, default 3600, 1 to 16777216)"
 );
 
 number!(
@@ -245,7 +246,7 @@ number!(
     max_tasks,
     1..=1_048_576,
     |_, _| Err(EPERM),
-    "most tasks monitored at once (default 16384, 1 to 1048576)"
+    "most tasks monitored at once (tasks, default 16384, 1 to 1048576)"
 );
 
 number!(
@@ -258,7 +259,7 @@ number!(
         monitor.set_max_mib(number);
         Ok(())
     },
-    "most memory of all samples together, in MiB (default 5 % of RAM, 1 to RAM)"
+    "most memory of all blocks of samples together (MiB, default 5 % of RAM, 1 to RAM)"
 );
 
 number!(
@@ -268,7 +269,7 @@ number!(
     reserve,
     1..=4096,
     |monitor, number| monitor.set_reserve(number),
-    "blocks of samples kept back for when memory is short (default 64, 1 to 4096)"
+    "blocks of samples kept back for when memory is short (blocks, default 64, 1 to 4096)"
 );
 
 /// The parameters as they were given at load. Context: may sleep.
