@@ -87,6 +87,6 @@ help:
 	@echo '  make soak            what takes hours: 1000 loads and unloads, a million random commands, KCSAN, ...'
 	@echo '  make bench           measures what it costs, and others beside it; BENCH="rounds reading" only that'
 	@echo '  make bench-allocators   what an object costs from each allocator of the kernel'
-	@echo '  make lint            rustfmt, clippy, modpost, rustdoc, shellcheck'
+	@echo '  make lint            rustfmt, clippy, modpost, rustdoc, shellcheck, mandoc'
 	@echo '  make doc             rustdoc of the crate, in build/doc'
 	@echo '  variables: KERNEL=KERNEL SUITE=SUITE RELEASE=RELEASE MIRROR=ADDRESS (see scripts/lib.sh)'
