@@ -77,7 +77,7 @@ help:
 	@echo 'In a virtual machine, with a stock Debian kernel if KERNEL does not say otherwise:'
 	@echo '  make demo            shows the module at work'
 	@echo '  make exercise        shows the answers of docs/exercise.md; KERNEL=debug: those that need its checkers'
-	@echo '  make shell           an interactive shell with the module loaded'
+	@echo '  make shell           an interactive shell with the module loaded; GDB=1: gdb can attach'
 	@echo '  make test            runs the tests; TESTS="load races:lives_of_all_kinds" only these'
 	@echo '  make test KERNEL=debug   the same on a kernel with KASAN, lockdep, kmemleak, KUnit, and'
 	@echo '                       allocations that fail; KERNEL=kcsan: the concurrent ones under KCSAN'
