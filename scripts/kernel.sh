@@ -127,11 +127,14 @@ kernel_make() {
 	check_tool bindgen BINDGEN bindgen_version
 	stage "kernel $RELEASE: configuration" kernel_make_target olddefconfig ||
 		die "could not configure $SOURCE_PACKAGE $VERSION (see above)"
-	changes=$(diff "$ENTRY/packages/config" "$KDIR/.config") ||
+	changes=$(diff <(kernel_config "$ENTRY/packages/config") <(kernel_config "$KDIR/.config")) ||
 		die "olddefconfig changes the configuration of $RELEASE, so the tools here differ from those that built it, first in: $(sed -n '/^[<>]/{p;q}' <<<"$changes"); set RELEASE to a kernel built with these"
+	changes=$(diff "$ENTRY/packages/config" "$KDIR/.config" | sed -n 's/^> CONFIG_//p' | paste -s -d ' ') || :
+	[[ ! $changes ]] ||
+		say "kernel $RELEASE: the C tools are not just those that built it ($changes), which changes nothing else of its configuration; going on"
 	stage "kernel $RELEASE: Rust metadata" kernel_make_target modules_prepare ||
 		die "could not build the Rust metadata of $RELEASE (see above)"
-	kernel_prove
+	kernel_prove "$changes"
 	rm -r "$ENTRY/packages"
 	complete "$ENTRY" <<<"$1"
 	trap - EXIT
@@ -184,11 +187,17 @@ check_tool() {
 		die "the kernel $RELEASE was built with \"$built\", but $TOOLCHAIN_SUITE has \"$here\", and modules built with it would not load: set RELEASE to a kernel built with the latter"
 }
 
+# kernel_config FILE: what of a configuration must not change. The versions of the C tools may (an archive gets newer
+# ones than a kernel was built with): layouts follow from the other options, and a Rust module has no C code of its own.
+kernel_config() {
+	grep -v -E '^CONFIG_(CC_VERSION_TEXT|GCC_VERSION|AS_VERSION|LD_VERSION|PAHOLE_VERSION)=' "$1"
+}
+
 kernel_make_target() {
 	toolchain_run make -s -j"$(nproc)" -C "$ENTRY/source" O="$KDIR" "$1"
 }
 
-# The fit: the same configuration, the same release, and every Rust symbol that the stock kernel
+# kernel_prove [CHANGES]: the fit: the same configuration, the same release, and every Rust symbol that the stock kernel
 # exports, mangled names included, among those that were built here.
 kernel_prove() {
 	local lacking exported
@@ -202,7 +211,7 @@ kernel_prove() {
 	((exported > 0)) || die "the kernel $RELEASE exports no Rust symbol: set RELEASE to another"
 	((lacking == 0)) ||
 		die "$lacking of the $exported Rust symbols that $RELEASE exports were not built here, so modules would not load; the first is $(comm -23 "$ENTRY/packages/exported" "$ENTRY/packages/defined" | head -n 1)"
-	say "kernel $RELEASE: olddefconfig changed nothing, and all $exported Rust symbols that it exports were built here"
+	say "kernel $RELEASE: olddefconfig changed nothing${1:+ else}, and all $exported Rust symbols that it exports were built here"
 	# External modules need the metadata, not the objects.
 	find "$KDIR/rust" -name '*.o' -delete
 }
