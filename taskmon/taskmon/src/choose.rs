@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Which tasks a selector means, and what is done with them.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::process::Command as Process;
+
+use procfs::ProcError;
+use regex_lite::Regex;
+use taskmonitor::Command;
+use taskmonitor::Id;
+use taskmonitor::Monitor;
+use taskmonitor::Reason;
+use taskmonitor::Root;
+use taskmonitor::Task;
+
+use crate::Failure;
+use crate::cli::Add;
+use crate::cli::Remove;
+use crate::cli::Selector;
+use crate::say;
+
+/// Bytes of a name that the kernel keeps.
+const COMM: usize = 15;
+
+/// A name to look for.
+#[derive(Debug)]
+enum Name {
+    Exact(Vec<u8>),
+    Regex(Regex),
+}
+
+impl Name {
+    fn parse(text: &str) -> Result<Self, Failure> {
+        match text.strip_prefix('/').and_then(|text| text.strip_suffix('/')) {
+            Some(regex) => Regex::new(regex)
+                .map(Self::Regex)
+                .map_err(|e| Failure::other(format!("\"{regex}\" is no regular expression"), e)),
+            None => Ok(Self::Exact(text.as_bytes().iter().copied().take(COMM).collect())),
+        }
+    }
+
+    fn matches(&self, comm: &[u8]) -> bool {
+        match self {
+            Self::Exact(name) => name == comm,
+            Self::Regex(regex) => regex.is_match(&String::from_utf8_lossy(comm)),
+        }
+    }
+}
+
+/// What is known of a process beyond what the module says.
+#[derive(Clone, Debug)]
+struct Facts {
+    pid: u32,
+    parent: u32,
+    comm: String,
+    user: u32,
+    groups: Vec<String>,
+}
+
+/// A selector that is understood.
+#[derive(Debug)]
+pub struct Chooser {
+    pids: Vec<u32>,
+    names: Vec<Name>,
+    groups: Vec<String>,
+    units: Vec<String>,
+    users: Vec<u32>,
+    children: bool,
+}
+
+impl Chooser {
+    /// Understands `selector`.
+    pub fn new(selector: &Selector) -> Result<Self, Failure> {
+        Ok(Self {
+            pids: selector.pids.clone(),
+            names: selector.name.iter().map(|name| Name::parse(name)).collect::<Result<_, _>>()?,
+            groups: selector.cgroup.iter().map(|group| format!("/{}", group.trim_matches('/'))).collect(),
+            units: selector.unit.iter().map(|unit| full_unit(unit)).collect(),
+            users: selector.user.iter().map(|user| user_number(user)).collect::<Result<_, _>>()?,
+            children: selector.children,
+        })
+    }
+
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.pids.is_empty() && !self.filters()
+    }
+
+    fn filters(&self) -> bool {
+        !(self.names.is_empty() && self.groups.is_empty() && self.units.is_empty() && self.users.is_empty())
+    }
+
+    // Whether /proc is needed to choose among tasks whose names are known.
+    fn needs_proc(&self) -> bool {
+        self.children || !(self.groups.is_empty() && self.units.is_empty() && self.users.is_empty())
+    }
+
+    fn matches(&self, comm: &[u8], process: Option<&Facts>) -> bool {
+        let any = |none: bool, matches: &dyn Fn() -> bool| none || matches();
+        self.filters()
+            && any(self.names.is_empty(), &|| self.names.iter().any(|name| name.matches(comm)))
+            && any(self.groups.is_empty(), &|| {
+                process.is_some_and(|p| self.groups.iter().any(|group| p.groups.iter().any(|g| below(g, group))))
+            })
+            && any(self.units.is_empty(), &|| {
+                process
+                    .is_some_and(|p| self.units.iter().any(|u| p.groups.iter().any(|g| g.split('/').any(|s| s == u))))
+            })
+            && any(self.users.is_empty(), &|| process.is_some_and(|p| self.users.contains(&p.user)))
+    }
+
+    // The PIDs of those that are chosen and, if they are asked for, of their descendants.
+    fn among(&self, processes: &[Facts]) -> Vec<u32> {
+        let mut chosen = self.pids.clone();
+        chosen.extend(processes.iter().filter(|p| self.matches(p.comm.as_bytes(), Some(p))).map(|p| p.pid));
+        if self.children {
+            let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+            for p in processes {
+                children.entry(p.parent).or_default().push(p.pid);
+            }
+            let mut next = 0;
+            // No process is visited twice, however the tree changed while it was read.
+            let mut seen: HashSet<u32> = chosen.iter().copied().collect();
+            while let Some(&pid) = chosen.get(next) {
+                next += 1;
+                let more = children.get(&pid).into_iter().flatten().filter(|&&pid| seen.insert(pid));
+                let more: Vec<u32> = more.copied().collect();
+                chosen.extend(more);
+            }
+        }
+        let mut seen = HashSet::new();
+        chosen.retain(|&pid| seen.insert(pid));
+        chosen
+    }
+
+    /// The processes of the system that are chosen, by their PIDs.
+    fn of_system(&self, root: &Root) -> Result<Vec<u32>, Failure> {
+        let processes = if self.filters() || self.children { processes(root)? } else { Vec::new() };
+        Ok(self.among(&processes))
+    }
+
+    /// Those of `tasks` that are chosen; all, if the selector says nothing. Of a task that has exited only PID and name are
+    /// known.
+    pub fn of_tasks(&self, root: &Root, tasks: Vec<Task>) -> Result<Vec<Task>, Failure> {
+        if self.is_empty() {
+            return Ok(tasks);
+        }
+        let by_proc: HashSet<u32> =
+            if self.needs_proc() { self.of_system(root)?.into_iter().collect() } else { HashSet::new() };
+        let chosen = |task: &Task| {
+            self.pids.contains(&task.pid)
+                || self.matches(&task.comm, None)
+                || !task.state.exited() && by_proc.contains(&task.pid)
+        };
+        Ok(tasks.into_iter().filter(chosen).collect())
+    }
+}
+
+/// Whether the control group `group` is `other` or below it.
+fn below(group: &str, other: &str) -> bool {
+    other == "/" || group.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// What systemd means by `ssh`: `ssh.service`.
+fn full_unit(unit: &str) -> String {
+    const KINDS: [&str; 3] = [".service", ".scope", ".slice"];
+    if KINDS.iter().any(|kind| unit.ends_with(kind)) { unit.to_owned() } else { format!("{unit}.service") }
+}
+
+/// The number of a user. Names are `id`'s to know, which asks whatever the system has for that.
+fn user_number(user: &str) -> Result<u32, Failure> {
+    if let Ok(number) = user.parse() {
+        return Ok(number);
+    }
+    let unknown = || Failure::Other(format!("there is no user \"{user}\""));
+    let output = Process::new("id").args(["-u", "--", user]).output().map_err(|e| Failure::other("id", e))?;
+    if !output.status.success() {
+        return Err(unknown());
+    }
+    String::from_utf8_lossy(&output.stdout).trim().parse().map_err(|_| unknown())
+}
+
+/// All processes. What ends while it is read is left out.
+fn processes(root: &Root) -> Result<Vec<Facts>, Failure> {
+    let folder = root.join("proc");
+    let failed = |e: ProcError| Failure::other(folder.display(), e);
+    let mut all = Vec::new();
+    for process in procfs::process::all_processes_with_root(&folder).map_err(failed)? {
+        let Ok(process) = process else { continue };
+        let (Ok(stat), Ok(user)) = (process.stat(), process.uid()) else { continue };
+        let groups = process.cgroups().map(|groups| groups.0.into_iter().map(|group| group.pathname).collect());
+        all.push(Facts {
+            pid: u32::try_from(stat.pid).unwrap_or_default(),
+            parent: u32::try_from(stat.ppid).unwrap_or_default(),
+            comm: stat.comm,
+            user,
+            groups: groups.unwrap_or_default(),
+        });
+    }
+    Ok(all)
+}
+
+/// Says what became of `chosen` tasks of which `failed` could not be dealt with.
+fn verdict(chosen: usize, failed: usize) -> Result<(), Failure> {
+    match (chosen, failed) {
+        (0, _) => Err(Failure::Other("no task is chosen by that".to_owned())),
+        (_, 0) => Ok(()),
+        _ => Err(Failure::Said),
+    }
+}
+
+fn demand(chooser: &Chooser) -> Result<(), Failure> {
+    if chooser.is_empty() {
+        use clap::CommandFactory;
+        crate::cli::Cli::command()
+            .error(
+                clap::error::ErrorKind::MissingRequiredArgument,
+                "which tasks? give PIDs, --name, --cgroup, --unit or --user",
+            )
+            .exit();
+    }
+    Ok(())
+}
+
+/// `taskmon add`
+pub fn add(monitor: &Monitor, args: &Add) -> Result<(), Failure> {
+    let chooser = Chooser::new(&args.selector)?;
+    demand(&chooser)?;
+    let itself = std::process::id();
+    let by_hand: HashSet<u32> = chooser.pids.iter().copied().collect();
+    let mut chosen = chooser.of_system(monitor.root())?;
+    chosen.retain(|&pid| pid != itself || by_hand.contains(&pid));
+    let (mut failed, mut report) = (0, Report::default());
+    for &pid in &chosen {
+        match monitor.send(Command::Add(pid)) {
+            Ok(()) => report.line(format!("{pid}: added")),
+            Err(e) => match e.reason() {
+                Some(Reason::Monitored) => report.line(format!("{pid}: monitored already")),
+                // What was found in /proc may have ended meanwhile; what was given by hand should be there.
+                Some(Reason::NoSuchTask) if !by_hand.contains(&pid) => {
+                    report.line(format!("{pid}: has ended meanwhile"))
+                }
+                Some(reason) => {
+                    failed += 1;
+                    say(format_args!("{pid}: not added: {reason}"));
+                    // It would be the same for all others.
+                    if reason == Reason::TooMany {
+                        break;
+                    }
+                }
+                None => return Err(e.into()),
+            },
+        }
+    }
+    report.write()?;
+    verdict(chosen.len(), failed)
+}
+
+/// `taskmon remove`
+pub fn remove(monitor: &Monitor, args: &Remove) -> Result<(), Failure> {
+    let chooser = Chooser::new(&args.selector)?;
+    demand(&chooser)?;
+    let tasks = chooser.of_tasks(monitor.root(), monitor.tasks()?)?;
+    let mut pids: Vec<u32> = tasks.iter().map(|task| task.pid).collect();
+    let there: HashSet<u32> = pids.iter().copied().collect();
+    // Also said of what is not there.
+    pids.extend(chooser.pids.iter().filter(|pid| !there.contains(pid)));
+    let mut seen = HashSet::new();
+    pids.retain(|&pid| seen.insert(pid));
+    let (mut failed, mut report) = (0, Report::default());
+    for &pid in &pids {
+        match monitor.send(Command::Remove(pid)) {
+            Ok(()) => report.line(format!("{pid}: removed")),
+            Err(e) => match e.reason() {
+                Some(reason) => {
+                    failed += 1;
+                    say(format_args!("{pid}: not removed: {reason}"));
+                }
+                None => return Err(e.into()),
+            },
+        }
+    }
+    report.write()?;
+    verdict(pids.len(), failed)
+}
+
+/// What was done, for stdout.
+#[derive(Default)]
+struct Report(String);
+
+impl Report {
+    fn line(&mut self, text: String) {
+        self.0.push_str(&text);
+        self.0.push('\n');
+    }
+
+    fn write(&self) -> Result<(), Failure> {
+        use std::io::Write;
+        std::io::stdout().write_all(self.0.as_bytes()).map_err(|e| Failure::output(&e))
+    }
+}
+
+/// The names of tasks by what names them for good.
+pub fn names(tasks: &[Task]) -> HashMap<Id, String> {
+    tasks.iter().map(|task| (task.id(), task.name())).collect()
+}

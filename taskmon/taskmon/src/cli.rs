@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The command line.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::Parser;
+use clap::Subcommand;
+use clap::ValueEnum;
+
+use crate::times::Moment;
+use crate::times::duration;
+
+/// Watches tasks by the kernel module taskmonitor
+///
+/// The module samples CPU times, memory and state of each monitored task into a bounded history in the kernel. taskmon
+/// chooses tasks, and shows, exports and explains what was recorded of them.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    after_help = "\
+Exit status: 0; 1 if something failed, or the module is missing or may not be used; 2 for a mistake on the command \
+line; that of the command for `taskmon run`."
+)]
+pub struct Cli {
+    /// The folder in which sys and proc lie
+    #[arg(long, global = true, hide = true, default_value = "/")]
+    pub root: PathBuf,
+
+    /// Nanoseconds since 1970 at which the system was booted, for files that another one wrote
+    #[arg(long, global = true, hide = true)]
+    pub booted: Option<i64>,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Run(Run),
+    Add(Add),
+    Remove(Remove),
+    List(List),
+    Show(Show),
+    Export(Export),
+    Doctor(Doctor),
+    Completions(Completions),
+    #[command(hide = true)]
+    Manual(Manual),
+}
+
+/// Runs a command that is monitored from its first instruction on
+///
+/// Passes signals on, returns the command's exit status (128+N when signal N ended it; 125 if taskmon fails, 126 if the
+/// command cannot be run, 127 if there is none), then says on stderr what it took. The processes that the command starts
+/// are not followed, but those that it waited for count in the totals of user and system time and of faults.
+///
+/// The period of the module belongs to all who use it: it is lowered to what is asked for while that is needed, and put
+/// back when the last `taskmon run` that needed it is done.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  taskmon run -- make -j4
+  taskmon run --period 10ms --csv samples.csv -- ./benchmark")]
+pub struct Run {
+    /// Time between two samples, if it is shorter than that of the module: 10ms, 1s, ...
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub period: Option<Duration>,
+
+    /// Writes the samples to FILE as comma-separated values
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+
+    /// Writes the samples to FILE as JSON, one object a line
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// Leaves the history in the module, for `taskmon show`
+    #[arg(long)]
+    pub keep: bool,
+
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// What to choose tasks by. Several values of one option choose those that match any of them; several options, those
+/// that match all of them. PIDs are chosen besides.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Selector {
+    /// PIDs: of a process, or of a single thread
+    #[arg(value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub pids: Vec<u32>,
+
+    /// Tasks with this name, as `ps -o comm` shows it; between slashes, a regular expression that must match a part of it
+    #[arg(long, value_name = "NAME|/REGEX/")]
+    pub name: Vec<String>,
+
+    /// Tasks in this control group or below it: /system.slice
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Vec<String>,
+
+    /// Tasks of this systemd unit: ssh or ssh.service
+    #[arg(long, value_name = "UNIT")]
+    pub unit: Vec<String>,
+
+    /// Tasks of this user, by name or number
+    #[arg(long, value_name = "USER")]
+    pub user: Vec<String>,
+
+    /// The descendants, too, of those that are chosen
+    #[arg(long)]
+    pub children: bool,
+}
+
+/// Starts monitoring the processes that are chosen
+///
+/// Those that exist now: what is started later is not monitored by itself.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  taskmon add 267 300
+  taskmon add --name postgres
+  taskmon add --unit ssh --children
+  taskmon add --name '/^kworker/' --user root")]
+pub struct Add {
+    #[command(flatten)]
+    pub selector: Selector,
+}
+
+/// Stops monitoring the tasks that are chosen, and drops what was recorded of them
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  taskmon remove 267
+  taskmon remove --name postgres")]
+pub struct Remove {
+    #[command(flatten)]
+    pub selector: Selector,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// Comma-separated values, with a head line
+    Csv,
+    /// A JSON object a line
+    Ndjson,
+    /// "key value" pairs with blanks between them
+    Kv,
+}
+
+/// Shows the monitored tasks, each with its CPU usage over the last period
+///
+/// MISSED are instants at which no sample could be taken, EVICTED samples that made room for newer ones, RECLAIMED those
+/// that were given back when memory was short.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  taskmon list
+  taskmon list --user postgres --format csv")]
+pub struct List {
+    #[command(flatten)]
+    pub selector: Selector,
+
+    /// How to write it
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Field {
+    /// When the sample was taken
+    Time,
+    Pid,
+    /// The name of the task
+    Name,
+    State,
+    /// CPU usage, in percent of one processor
+    Cpu,
+    /// CPU usage in user mode; with --raw, nanoseconds since the task began
+    Usr,
+    /// CPU usage in the kernel; with --raw, nanoseconds since the task began
+    Sys,
+    /// Resident memory
+    Rss,
+    /// Page faults without I/O, a second; with --raw, since the task began
+    Minflt,
+    /// Page faults with I/O, a second; with --raw, since the task began
+    Majflt,
+    /// Users of the address space
+    MmUsers,
+    /// Number of the sample
+    Seq,
+    /// When the task began, in nanoseconds since boot
+    Start,
+    /// Samples that are missing before this one
+    Lost,
+}
+
+/// Shows what was recorded, as rates over the time that has really passed
+///
+/// Where samples are missing (`lost`), no rate is made up for the time between. Without a selector, shows all tasks.
+/// A TIME is a duration before now (10m), a date and time by RFC 3339 (2026-11-27T16:00:00Z), or seconds since 1970.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  taskmon show 267 --since 10m
+  taskmon show --name postgres --since 1h --every 1m
+  taskmon show 267 --follow --format ndjson --fields time,cpu,rss
+  taskmon show --raw --format kv")]
+pub struct Show {
+    #[command(flatten)]
+    pub selector: Selector,
+
+    /// Only what was sampled then or later
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Moment>,
+
+    /// Only what was sampled before
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Moment>,
+
+    /// A line for each such span of time, instead of one for each sample
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub every: Option<Duration>,
+
+    /// What to show, and in which order
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "FIELD,...")]
+    pub fields: Vec<Field>,
+
+    /// How to write it
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+
+    /// The values as the kernel gives them, instead of rates
+    #[arg(long, conflicts_with = "every")]
+    pub raw: bool,
+
+    /// Goes on with new samples as they come
+    #[arg(long, short)]
+    pub follow: bool,
+}
+
+/// Gives what is recorded to Prometheus
+///
+/// Series are grouped by the name of the tasks. A series ends when the last task of its name has exited.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  taskmon export --listen 127.0.0.1:9898
+  taskmon export --textfile /var/lib/prometheus/node-exporter/taskmonitor.prom")]
+#[group(required = true, multiple = false, args = ["listen", "textfile"])]
+pub struct Export {
+    /// Serves /metrics on this address and port, until it is stopped
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+
+    /// Writes a file for node_exporter's textfile collector, again and again until it is stopped
+    #[arg(long, value_name = "FILE.prom")]
+    pub textfile: Option<PathBuf>,
+
+    /// How often the file is written
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "15s", conflicts_with = "listen")]
+    pub interval: Duration,
+
+    /// Series of their own for each task, with the label pid
+    #[arg(long)]
+    pub pid: bool,
+}
+
+/// Says why taskmon or the module does not work here, and what mends it
+#[derive(Debug, Args)]
+pub struct Doctor {}
+
+/// Writes completions for a shell
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  taskmon completions bash >/etc/bash_completion.d/taskmon")]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Writes the manual pages
+#[derive(Debug, Args)]
+pub struct Manual {
+    /// Where to
+    pub folder: PathBuf,
+}

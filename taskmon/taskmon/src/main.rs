@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! taskmon: watches tasks by the kernel module taskmonitor.
+
+mod choose;
+mod cli;
+mod list;
+mod manual;
+mod output;
+mod rate;
+mod show;
+mod signals;
+mod times;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::Cli;
+use cli::Command;
+use taskmonitor::Monitor;
+use taskmonitor::Root;
+
+/// What ends taskmon before it is done.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Something about the module.
+    #[error("{0}")]
+    Module(#[from] taskmonitor::Error),
+    /// Whoever reads the output has gone; nobody is there to be told.
+    #[error("nobody reads the output any more")]
+    Unread,
+    /// All has been said already.
+    #[error("")]
+    Said,
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Failure {
+    /// What `error`, met when writing the output, means.
+    pub fn output(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Unread,
+            _ => Self::Other(format!("cannot write the output: {error}")),
+        }
+    }
+
+    /// `what`, and the error with it.
+    pub fn other(what: impl std::fmt::Display, error: impl std::fmt::Display) -> Self {
+        Self::Other(format!("{what}: {error}"))
+    }
+}
+
+/// A line on stderr. That nobody reads it is no reason to fail.
+pub fn say(text: impl std::fmt::Display) {
+    use std::io::Write;
+    let _ = writeln!(io::stderr(), "taskmon: {text}");
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let root = Root::at(&cli.root);
+    let done = match &cli.command {
+        Command::Completions(args) => manual::completions(args),
+        Command::Manual(args) => manual::pages(args),
+        Command::Add(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| choose::add(&m, args)),
+        Command::Remove(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| choose::remove(&m, args)),
+        Command::List(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| list::list(&m, args)),
+        Command::Show(args) => {
+            Monitor::open(root).map_err(Failure::from).and_then(|m| show::show(&m, args, cli.booted))
+        }
+        Command::Run(_) | Command::Export(_) | Command::Doctor(_) => Err(Failure::Other("not there yet".to_owned())),
+    };
+    match done {
+        Ok(()) | Err(Failure::Unread) => ExitCode::SUCCESS,
+        Err(Failure::Said) => ExitCode::FAILURE,
+        Err(failure) => {
+            say(failure);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Records, and how they are written.
+
+use std::fmt::Write as _;
+use std::io;
+use std::io::Write;
+
+use crate::cli::Format;
+
+/// A value of a record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// There is none.
+    None,
+    /// A count, bytes or nanoseconds.
+    Count(u64),
+    /// A rate or a share.
+    Rate(f64),
+    /// A word or a name.
+    Text(String),
+}
+
+impl From<u64> for Value {
+    fn from(count: u64) -> Self {
+        Self::Count(count)
+    }
+}
+
+impl From<u32> for Value {
+    fn from(count: u32) -> Self {
+        Self::Count(count.into())
+    }
+}
+
+impl From<Option<f64>> for Value {
+    fn from(rate: Option<f64>) -> Self {
+        rate.filter(|rate| rate.is_finite()).map_or(Self::None, Self::Rate)
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+/// A column of a table, and a key elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// The key, with its unit.
+    pub key: &'static str,
+    /// The head of the table.
+    pub head: &'static str,
+    /// How wide the column of the table is. 0 is for the last, which takes what it needs.
+    pub width: usize,
+    /// How the table shows it.
+    pub shown: Shown,
+}
+
+/// How a table shows a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// As it is, to the right; a rate with two digits behind the point.
+    Number,
+    /// To the left.
+    Text,
+    /// As KiB, MiB, ...
+    Bytes,
+}
+
+/// Writes records in one of the formats. Each goes out whole: `out` is flushed between records only.
+pub struct Writer<W> {
+    out: W,
+    format: Format,
+    columns: Vec<Column>,
+    line: String,
+    begun: bool,
+}
+
+/// Above this, what has been gathered goes out.
+const GATHERED: usize = 1 << 16;
+
+impl<W: Write> Writer<W> {
+    /// Writes records of `columns` to `out`.
+    pub fn new(out: W, format: Format, columns: Vec<Column>) -> Self {
+        Self { out, format, columns, line: String::new(), begun: false }
+    }
+
+    /// Takes a record, with a value for each column.
+    pub fn record(&mut self, values: &[Value]) -> io::Result<()> {
+        self.head();
+        match self.format {
+            Format::Table => self.table(values),
+            Format::Csv => self.csv(values),
+            Format::Ndjson => self.ndjson(values),
+            Format::Kv => self.kv(values),
+        }
+        self.line.push('\n');
+        if self.line.len() < GATHERED { Ok(()) } else { self.flush() }
+    }
+
+    /// Takes a remark, for people only.
+    pub fn remark(&mut self, text: &str) {
+        if self.format == Format::Table {
+            self.head();
+            self.line.push_str(text);
+            self.line.push('\n');
+        }
+    }
+
+    /// Writes what has been gathered.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.head();
+        let written = self.out.write_all(self.line.as_bytes()).and_then(|()| self.out.flush());
+        self.line.clear();
+        written
+    }
+
+    fn head(&mut self) {
+        if std::mem::replace(&mut self.begun, true) {
+            return;
+        }
+        match self.format {
+            Format::Table => {
+                let heads: Vec<Value> = self.columns.iter().map(|c| Value::Text(c.head.to_owned())).collect();
+                self.table(&heads);
+                self.line.push('\n');
+            }
+            Format::Csv => {
+                let keys: Vec<&str> = self.columns.iter().map(|c| c.key).collect();
+                self.line.push_str(&keys.join(","));
+                self.line.push('\n');
+            }
+            Format::Ndjson | Format::Kv => {}
+        }
+    }
+
+    fn table(&mut self, values: &[Value]) {
+        for (i, (column, value)) in self.columns.iter().zip(values).enumerate() {
+            if i > 0 {
+                self.line.push(' ');
+            }
+            let text = match (value, column.shown) {
+                (Value::None, _) => "-".to_owned(),
+                (Value::Count(count), Shown::Bytes) => bytes(*count),
+                (Value::Count(count), _) => count.to_string(),
+                (Value::Rate(rate), _) => format!("{rate:.2}"),
+                (Value::Text(text), _) => text.clone(),
+            };
+            let width = column.width;
+            let _ = match column.shown {
+                Shown::Text => write!(self.line, "{text:<width$}"),
+                Shown::Number | Shown::Bytes => write!(self.line, "{text:>width$}"),
+            };
+        }
+        self.line.truncate(self.line.trim_end_matches(' ').len());
+    }
+
+    fn csv(&mut self, values: &[Value]) {
+        for (i, value) in values.iter().enumerate() {
+            if i > 0 {
+                self.line.push(',');
+            }
+            match value {
+                Value::Text(text) if text.contains([',', '"', '\n', '\r']) => {
+                    let _ = write!(self.line, "\"{}\"", text.replace('"', "\"\""));
+                }
+                value => plain(&mut self.line, value, ""),
+            }
+        }
+    }
+
+    fn ndjson(&mut self, values: &[Value]) {
+        for (i, (column, value)) in self.columns.iter().zip(values).enumerate() {
+            self.line.push_str(if i == 0 { "{\"" } else { ",\"" });
+            self.line.push_str(column.key);
+            self.line.push_str("\":");
+            match value {
+                Value::Text(text) => self.line.push_str(&serde_json::Value::from(text.as_str()).to_string()),
+                value => plain(&mut self.line, value, "null"),
+            }
+        }
+        self.line.push('}');
+    }
+
+    // What is not there has no pair. A name is last, and may have blanks.
+    fn kv(&mut self, values: &[Value]) {
+        let mut first = true;
+        for (column, value) in self.columns.iter().zip(values) {
+            if *value == Value::None {
+                continue;
+            }
+            if !std::mem::replace(&mut first, false) {
+                self.line.push(' ');
+            }
+            self.line.push_str(column.key);
+            self.line.push(' ');
+            plain(&mut self.line, value, "");
+        }
+    }
+}
+
+fn plain(line: &mut String, value: &Value, none: &str) {
+    let _ = match value {
+        Value::None => line.write_str(none),
+        Value::Count(count) => write!(line, "{count}"),
+        Value::Rate(rate) => write!(line, "{rate:.3}"),
+        Value::Text(text) => line.write_str(text),
+    };
+}
+
+/// `512B`, `1.5KiB`, ...
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if count < 1024 {
+        return format!("{count}B");
+    }
+    let mut value = count as f64 / 1024.0;
+    let mut units = UNITS.iter();
+    let mut unit = units.next();
+    // What would be rounded to 1024.0 is one of the next.
+    while value >= 1023.95 {
+        let Some(next) = units.next() else { break };
+        value /= 1024.0;
+        unit = Some(next);
+    }
+    format!("{value:.1}{}", unit.copied().unwrap_or_default())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: [Column; 4] = [
+        Column { key: "pid", head: "PID", width: 7, shown: Shown::Number },
+        Column { key: "rss_bytes", head: "RSS", width: 9, shown: Shown::Bytes },
+        Column { key: "cpu_percent", head: "%CPU", width: 7, shown: Shown::Number },
+        Column { key: "name", head: "NAME", width: 0, shown: Shown::Text },
+    ];
+
+    fn written(format: Format, records: &[[Value; 4]]) -> String {
+        let mut out = Vec::new();
+        let mut writer = Writer::new(&mut out, format, COLUMNS.to_vec());
+        for record in records {
+            writer.record(record).unwrap();
+        }
+        writer.flush().unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn records() -> [[Value; 4]; 2] {
+        let text = |t: &str| Value::Text(t.to_owned());
+        [
+            [Value::Count(7), Value::Count(1_572_864), Value::Rate(12.3456), text("a \"b\", c")],
+            [Value::Count(4_194_303), Value::Count(0), Value::None, text("sh")],
+        ]
+    }
+
+    #[test]
+    fn all_formats() {
+        assert_eq!(
+            written(Format::Table, &records()),
+            "    PID       RSS    %CPU NAME\n      7    1.5MiB   12.35 a \"b\", c\n4194303        0B       - sh\n"
+        );
+        assert_eq!(
+            written(Format::Csv, &records()),
+            "pid,rss_bytes,cpu_percent,name\n7,1572864,12.346,\"a \"\"b\"\", c\"\n4194303,0,,sh\n"
+        );
+        assert_eq!(
+            written(Format::Ndjson, &records()),
+            "{\"pid\":7,\"rss_bytes\":1572864,\"cpu_percent\":12.346,\"name\":\"a \\\"b\\\", c\"}\n\
+             {\"pid\":4194303,\"rss_bytes\":0,\"cpu_percent\":null,\"name\":\"sh\"}\n"
+        );
+        assert_eq!(
+            written(Format::Kv, &records()),
+            "pid 7 rss_bytes 1572864 cpu_percent 12.346 name a \"b\", c\npid 4194303 rss_bytes 0 name sh\n"
+        );
+        assert_eq!(written(Format::Csv, &[]), "pid,rss_bytes,cpu_percent,name\n");
+        assert_eq!(written(Format::Ndjson, &[]), "");
+    }
+
+    #[test]
+    fn records_go_out_whole() {
+        struct Whole(usize);
+        impl Write for Whole {
+            fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+                assert!(buffer.ends_with(b"\n"));
+                self.0 += 1;
+                Ok(buffer.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut writer = Writer::new(Whole(0), Format::Csv, COLUMNS.to_vec());
+        for _ in 0..10_000 {
+            writer.record(&records()[0]).unwrap();
+        }
+        writer.flush().unwrap();
+        assert!((3..100).contains(&writer.out.0), "{}", writer.out.0);
+    }
+
+    #[test]
+    fn no_number_that_is_none() {
+        assert_eq!(Value::from(Some(f64::NAN)), Value::None);
+        assert_eq!(Value::from(Some(f64::INFINITY)), Value::None);
+    }
+
+    #[test]
+    fn memory_for_people() {
+        let mib = 1 << 20;
+        let cases = [(0, "0B"), (1023, "1023B"), (1024, "1.0KiB"), (mib - 1, "1.0MiB"), (mib, "1.0MiB")];
+        for (count, text) in cases.into_iter().chain([(1023 * 1024, "1023.0KiB"), (u64::MAX, "16.0EiB")]) {
+            assert_eq!(bytes(count), text);
+        }
+    }
+}

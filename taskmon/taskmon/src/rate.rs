@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! From counters to rates. Nothing here reads or writes anything.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use taskmonitor::Id;
+use taskmonitor::Sample;
+
+/// The counters of a sample.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counters {
+    usr: u64,
+    sys: u64,
+    minflt: u64,
+    majflt: u64,
+}
+
+impl Counters {
+    fn of(sample: &Sample) -> Self {
+        let &Sample { usr, sys, minflt, majflt, .. } = sample;
+        Self { usr, sys, minflt, majflt }
+    }
+}
+
+/// How much of each counter there was in how much time. A counter that went back has no increase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Increase {
+    elapsed: u64,
+    usr: Option<u64>,
+    sys: Option<u64>,
+    minflt: Option<u64>,
+    majflt: Option<u64>,
+}
+
+impl Increase {
+    const NONE: Self = Self { elapsed: 0, usr: Some(0), sys: Some(0), minflt: Some(0), majflt: Some(0) };
+
+    fn between(before: &Sample, after: &Sample) -> Self {
+        let (a, b) = (Counters::of(before), Counters::of(after));
+        Self {
+            elapsed: after.time.saturating_sub(before.time),
+            usr: b.usr.checked_sub(a.usr),
+            sys: b.sys.checked_sub(a.sys),
+            minflt: b.minflt.checked_sub(a.minflt),
+            majflt: b.majflt.checked_sub(a.majflt),
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        let add = |a: Option<u64>, b: Option<u64>| a?.checked_add(b?);
+        Self {
+            elapsed: self.elapsed.saturating_add(other.elapsed),
+            usr: add(self.usr, other.usr),
+            sys: add(self.sys, other.sys),
+            minflt: add(self.minflt, other.minflt),
+            majflt: add(self.majflt, other.majflt),
+        }
+    }
+
+    fn rates(self) -> Rates {
+        let seconds = self.elapsed as f64 / 1e9;
+        let rate = |counter: Option<u64>, unit: f64| {
+            (self.elapsed > 0).then_some(())?;
+            Some(counter? as f64 / unit / seconds)
+        };
+        let cpu = self.usr.zip(self.sys).and_then(|(usr, sys)| usr.checked_add(sys));
+        Rates {
+            cpu: rate(cpu, 1e7),
+            usr: rate(self.usr, 1e7),
+            sys: rate(self.sys, 1e7),
+            minflt: rate(self.minflt, 1.0),
+            majflt: rate(self.majflt, 1.0),
+        }
+    }
+}
+
+/// Rates over the time that has really passed; none where there is nothing to tell one from.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rates {
+    /// CPU usage, in percent of one processor.
+    pub cpu: Option<f64>,
+    /// That in user mode.
+    pub usr: Option<f64>,
+    /// That in the kernel.
+    pub sys: Option<f64>,
+    /// Page faults without I/O, a second.
+    pub minflt: Option<f64>,
+    /// Page faults with I/O, a second.
+    pub majflt: Option<f64>,
+}
+
+/// A sample, and what happened since the one before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// The sample; of a span of time, the last.
+    pub sample: Sample,
+    /// The rates.
+    pub rates: Rates,
+    /// Samples that are missing before this one; of a span of time, in it.
+    pub lost: u64,
+}
+
+/// What is known of a task.
+#[derive(Clone, Copy, Debug)]
+struct Track {
+    last: Sample,
+    increase: Increase,
+    lost: u64,
+    // Whether `last` is still to be given, as that of its span.
+    open: bool,
+}
+
+/// Makes points of samples, for all tasks.
+#[derive(Debug, Default)]
+pub struct Series {
+    // The length of a span, in nanoseconds: a point for each. None: a point for each sample.
+    every: Option<u64>,
+    tracks: HashMap<Id, Track>,
+}
+
+impl Series {
+    /// A point for each span of `every`, which begin at its multiples since boot; without, one for each sample.
+    pub fn new(every: Option<Duration>) -> Self {
+        let every = every.map(|every| u64::try_from(every.as_nanos()).unwrap_or(u64::MAX).max(1));
+        Self { every, tracks: HashMap::new() }
+    }
+
+    /// Takes the next sample, and gives the points that are complete with it to `give`.
+    pub fn push(&mut self, sample: Sample, mut give: impl FnMut(Point)) {
+        let track = self.tracks.get(&sample.id()).copied();
+        let fresh = Track { last: sample, increase: Increase::NONE, lost: 0, open: true };
+        let mut next = match track {
+            None => fresh,
+            Some(track) => {
+                let same = self.every.is_some_and(|every| sample.time / every == track.last.time / every);
+                if track.open && !same {
+                    give(track.point());
+                }
+                let old = if track.open && same { track } else { fresh };
+                let lost = sample.seq.saturating_sub(track.last.seq).saturating_sub(1);
+                // Between samples that do not follow each other nothing is known.
+                let more = if lost == 0 { Increase::between(&track.last, &sample) } else { Increase::NONE };
+                let lost = old.lost.saturating_add(lost);
+                Track { last: sample, increase: old.increase.and(more), lost, open: true }
+            }
+        };
+        if self.every.is_none() || sample.state.exited() {
+            give(next.point());
+            next.open = false;
+        }
+        if sample.state.exited() {
+            self.tracks.remove(&sample.id());
+        } else {
+            self.tracks.insert(sample.id(), next);
+        }
+    }
+
+    /// Gives the points of the spans that are not complete, as far as they go, those of the oldest first.
+    pub fn finish(&mut self, mut give: impl FnMut(Point)) {
+        let mut open: Vec<&mut Track> = self.tracks.values_mut().filter(|track| track.open).collect();
+        open.sort_by_key(|track| (track.last.time, track.last.id()));
+        for track in open {
+            give(track.point());
+            track.open = false;
+        }
+    }
+}
+
+impl Track {
+    fn point(&self) -> Point {
+        Point { sample: self.last, rates: self.increase.rates(), lost: self.lost }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    /// A sample at `second` with CPU times in milliseconds.
+    fn sample(seq: u64, second: f64, usr: u64, sys: u64) -> Sample {
+        let line = format!(
+            "pid 7 usr {} sys {} time {} rss 0 minflt {} majflt 0 mm_users 1 state S seq {seq} start 9",
+            usr * 1_000_000,
+            sys * 1_000_000,
+            (second * 1e9) as u64,
+            10 * seq,
+        );
+        Sample::parse(line.as_bytes()).unwrap()
+    }
+
+    fn points(every: Option<u64>, samples: &[Sample]) -> Vec<Point> {
+        let mut series = Series::new(every.map(Duration::from_secs));
+        let mut points = Vec::new();
+        for &sample in samples {
+            series.push(sample, |point| points.push(point));
+        }
+        series.finish(|point| points.push(point));
+        points
+    }
+
+    #[test]
+    fn rates_are_over_the_time_that_passed() {
+        let points = points(None, &[sample(0, 1.0, 0, 0), sample(1, 1.5, 250, 50), sample(2, 3.5, 250, 50)]);
+        assert_eq!(points[0].rates, Rates::default());
+        assert_eq!(
+            (points[1].rates.usr, points[1].rates.sys, points[1].rates.cpu),
+            (Some(50.0), Some(10.0), Some(60.0))
+        );
+        assert_eq!((points[1].rates.minflt, points[1].rates.majflt), (Some(20.0), Some(0.0)));
+        assert_eq!((points[2].rates.cpu, points[2].rates.minflt), (Some(0.0), Some(5.0)));
+    }
+
+    #[test]
+    fn no_rate_over_a_gap() {
+        let points = points(None, &[sample(0, 1.0, 0, 0), sample(5, 6.0, 5000, 0), sample(6, 7.0, 5500, 0)]);
+        assert_eq!(points.iter().map(|p| p.lost).collect::<Vec<_>>(), [0, 4, 0]);
+        assert_eq!((points[1].rates.cpu, points[2].rates.cpu), (None, Some(50.0)));
+    }
+
+    #[test]
+    fn no_rate_of_a_counter_that_went_back_nor_of_no_time() {
+        let points = points(None, &[sample(0, 1.0, 100, 0), sample(1, 2.0, 50, 0), sample(2, 2.0, 60, 0)]);
+        assert_eq!((points[1].rates.usr, points[1].rates.cpu, points[1].rates.sys), (None, None, Some(0.0)));
+        assert_eq!(points[2].rates, Rates::default());
+    }
+
+    #[test]
+    fn spans() {
+        let samples: Vec<Sample> = (0..=6).map(|i| sample(i, 1.0 + i as f64 / 2.0, 100 * i, 0)).collect();
+        let points = points(Some(2), &samples);
+        // Spans from 0, 2 and 4 s on; each begins where the one before ended.
+        assert_eq!(points.iter().map(|p| p.sample.seq).collect::<Vec<_>>(), [1, 5, 6]);
+        assert_eq!(points.iter().map(|p| p.rates.cpu).collect::<Vec<_>>(), [Some(20.0); 3]);
+        assert_eq!(points.iter().map(|p| p.lost).sum::<u64>(), 0);
+    }
+
+    #[test]
+    fn a_gap_in_a_span_counts_for_nothing() {
+        let samples =
+            [sample(0, 0.0, 0, 0), sample(1, 1.0, 100, 0), sample(8, 8.0, 8000, 0), sample(9, 9.0, 8100, 0)];
+        let points = points(Some(10), &samples);
+        assert_eq!(points.len(), 1);
+        assert_eq!((points[0].rates.cpu, points[0].lost), (Some(10.0), 6));
+    }
+
+    #[test]
+    fn tasks_apart_and_exits() {
+        let mut other = sample(0, 1.0, 77, 0);
+        other.start = 10;
+        let mut last = sample(1, 2.0, 500, 0);
+        last.state = taskmonitor::State::EXITED;
+        let mut series = Series::new(Some(Duration::from_secs(100)));
+        let mut points = Vec::new();
+        for sample in [sample(0, 1.0, 0, 0), other, last] {
+            series.push(sample, |point| points.push(point));
+        }
+        assert_eq!(points.len(), 1);
+        assert_eq!((points[0].rates.cpu, points[0].sample.state.exited()), (Some(50.0), true));
+        assert_eq!(series.tracks.len(), 1, "nothing is kept of a task that has exited");
+    }
+}

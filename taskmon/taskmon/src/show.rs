@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `taskmon show`: what was recorded.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::io;
+use std::io::Write;
+use std::time::Duration;
+
+use taskmonitor::Id;
+use taskmonitor::Monitor;
+use taskmonitor::Sample;
+
+use crate::Failure;
+use crate::choose;
+use crate::choose::Chooser;
+use crate::cli::Field;
+use crate::cli::Format;
+use crate::cli::Show;
+use crate::output::Column;
+use crate::output::Shown;
+use crate::output::Value;
+use crate::output::Writer;
+use crate::rate::Point;
+use crate::rate::Series;
+use crate::signals::Stop;
+use crate::times::Clock;
+use crate::times::rfc3339;
+
+/// What is shown of a sample if nothing else is asked for.
+const TABLE: &[Field] = &[
+    Field::Time,
+    Field::Pid,
+    Field::State,
+    Field::Cpu,
+    Field::Usr,
+    Field::Sys,
+    Field::Rss,
+    Field::Minflt,
+    Field::Majflt,
+    Field::Name,
+];
+/// The same, for programs.
+const ALL: &[Field] = &[
+    Field::Time,
+    Field::Pid,
+    Field::Start,
+    Field::Seq,
+    Field::State,
+    Field::Cpu,
+    Field::Usr,
+    Field::Sys,
+    Field::Rss,
+    Field::Minflt,
+    Field::Majflt,
+    Field::MmUsers,
+    Field::Lost,
+    Field::Name,
+];
+/// The keys of the module's own lines, in their order.
+const RAW: &[Field] = &[
+    Field::Pid,
+    Field::Usr,
+    Field::Sys,
+    Field::Time,
+    Field::Rss,
+    Field::Minflt,
+    Field::Majflt,
+    Field::MmUsers,
+    Field::State,
+    Field::Seq,
+    Field::Start,
+];
+
+fn column(field: Field, raw: bool) -> Column {
+    use Field::*;
+    let number = |key, head, width| Column { key, head, width, shown: Shown::Number };
+    let text = |key, head, width| Column { key, head, width, shown: Shown::Text };
+    match (field, raw) {
+        (Time, false) => text("time", "TIME", 24),
+        (Time, true) => number("time", "TIME", 16),
+        (Pid, _) => number("pid", "PID", 7),
+        (Name, _) => text("name", "NAME", 15),
+        (State, _) => text("state", "S", 1),
+        (Cpu, _) => number("cpu_percent", "%CPU", 7),
+        (Usr, false) => number("usr_percent", "%USR", 7),
+        (Usr, true) => number("usr", "USR", 15),
+        (Sys, false) => number("sys_percent", "%SYS", 7),
+        (Sys, true) => number("sys", "SYS", 15),
+        (Rss, false) => Column { key: "rss_bytes", head: "RSS", width: 9, shown: Shown::Bytes },
+        (Rss, true) => number("rss", "RSS", 12),
+        (Minflt, false) => number("minflt_per_second", "MINFLT/S", 9),
+        (Minflt, true) => number("minflt", "MINFLT", 9),
+        (Majflt, false) => number("majflt_per_second", "MAJFLT/S", 8),
+        (Majflt, true) => number("majflt", "MAJFLT", 7),
+        (MmUsers, _) => number("mm_users", "USERS", 5),
+        (Seq, _) => number("seq", "SEQ", 8),
+        (Start, false) => number("start_ns", "START", 16),
+        (Start, true) => number("start", "START", 16),
+        (Lost, _) => number("lost", "LOST", 5),
+    }
+}
+
+/// Writes points as records.
+pub struct Records<W> {
+    writer: Writer<W>,
+    fields: Vec<Field>,
+    clock: Clock,
+    raw: bool,
+    // Said in a line of its own, where no field says it.
+    gaps: bool,
+    row: Vec<Value>,
+}
+
+impl<W: Write> Records<W> {
+    /// Writes `fields`, or those that fit `format` if there are none, to `out`.
+    pub fn new(out: W, format: Format, fields: &[Field], raw: bool, clock: Clock) -> Self {
+        let fields = match (fields, raw, format) {
+            ([], true, _) => RAW,
+            ([], false, Format::Table) => TABLE,
+            ([], false, _) => ALL,
+            (fields, _, _) => fields,
+        };
+        let columns = fields.iter().map(|&field| column(field, raw)).collect();
+        Self {
+            writer: Writer::new(out, format, columns),
+            fields: fields.to_vec(),
+            clock,
+            raw,
+            gaps: !fields.contains(&Field::Lost),
+            row: Vec::new(),
+        }
+    }
+
+    /// Writes a point of a task with this name.
+    pub fn point(&mut self, point: &Point, name: Option<&str>) -> io::Result<()> {
+        let Point { sample, rates, lost } = point;
+        if self.gaps && *lost > 0 {
+            self.writer.remark(&format!("# pid {}: {lost} samples are missing", sample.pid));
+        }
+        let raw = self.raw;
+        let either = |count: u64, rate: Option<f64>| if raw { count.into() } else { rate.into() };
+        self.row.clear();
+        self.row.extend(self.fields.iter().map(|field| match field {
+            Field::Time if raw => sample.time.into(),
+            Field::Time => rfc3339(self.clock.timestamp(sample.time)).into(),
+            Field::Pid => sample.pid.into(),
+            Field::Name => name.map_or(Value::None, |name| Value::Text(name.to_owned())),
+            Field::State => sample.state.letter().to_string().into(),
+            Field::Cpu => rates.cpu.into(),
+            Field::Usr => either(sample.usr, rates.usr),
+            Field::Sys => either(sample.sys, rates.sys),
+            Field::Rss => sample.rss.into(),
+            Field::Minflt => either(sample.minflt, rates.minflt),
+            Field::Majflt => either(sample.majflt, rates.majflt),
+            Field::MmUsers => sample.mm_users.into(),
+            Field::Seq => sample.seq.into(),
+            Field::Start => sample.start.into(),
+            Field::Lost => (*lost).into(),
+        }));
+        self.writer.record(&self.row)
+    }
+
+    /// Writes what has been gathered.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// The tasks that are shown: all, or those that were chosen when they were first seen.
+struct Shows<'a> {
+    monitor: &'a Monitor,
+    chooser: Chooser,
+    names: HashMap<Id, String>,
+    chosen: HashSet<Id>,
+    // Those that `taskmonitor_tasks` did not have when it was read last: it need not be read for them again.
+    unknown: HashSet<Id>,
+}
+
+impl<'a> Shows<'a> {
+    fn new(monitor: &'a Monitor, args: &Show) -> Result<Self, Failure> {
+        let mut this = Self {
+            monitor,
+            chooser: Chooser::new(&args.selector)?,
+            names: HashMap::new(),
+            chosen: HashSet::new(),
+            unknown: HashSet::new(),
+        };
+        this.look()?;
+        Ok(this)
+    }
+
+    fn look(&mut self) -> Result<(), Failure> {
+        let tasks = self.monitor.tasks()?;
+        self.names = choose::names(&tasks);
+        let chosen = self.chooser.of_tasks(self.monitor.root(), tasks)?;
+        self.chosen = chosen.iter().map(taskmonitor::Task::id).collect();
+        self.unknown.clear();
+        Ok(())
+    }
+
+    /// Learns of the tasks of `samples` that are new.
+    fn learn(&mut self, samples: &[Sample]) -> Result<(), Failure> {
+        let new = |id: &Id| !self.names.contains_key(id) && !self.unknown.contains(id);
+        if samples.iter().any(|sample| new(&sample.id())) {
+            self.look()?;
+            let gone = samples.iter().map(Sample::id).filter(|id| !self.names.contains_key(id));
+            self.unknown = gone.collect();
+        }
+        Ok(())
+    }
+
+    fn wants(&self, sample: &Sample) -> bool {
+        // One that was removed before its name could be read is shown only where all are.
+        self.chosen.contains(&sample.id()) || self.chooser.is_empty()
+    }
+}
+
+/// `taskmon show`
+pub fn show(monitor: &Monitor, args: &Show, booted: Option<i64>) -> Result<(), Failure> {
+    let clock = Clock::new(booted).map_err(|e| Failure::other("the clock", e))?;
+    let since = args.since.map_or(0, |moment| clock.at(moment));
+    let until = args.until.map_or(u64::MAX, |moment| clock.at(moment));
+    let stop = Stop::new()?;
+    let mut records = Records::new(io::stdout(), args.format, &args.fields, args.raw, clock);
+    let mut follow = monitor.follow()?;
+    let mut shows = Shows::new(monitor, args)?;
+    if shows.chosen.is_empty() && !shows.chooser.is_empty() && !args.follow {
+        return Err(Failure::Other("no monitored task is chosen by that".to_owned()));
+    }
+    let mut series = Series::new(args.every);
+    let mut samples = Vec::new();
+    let mut failed = None;
+    while !stop.asked() {
+        samples.clear();
+        if follow.read(|sample| samples.push(sample))? == 0 {
+            records.flush().map_err(|e| Failure::output(&e))?;
+            if !args.follow || clock.at(crate::times::Moment::Ago(Duration::ZERO)) >= until {
+                break;
+            }
+            // Not for ever: a signal may have come just before.
+            follow.wait(Some(Duration::from_secs(1)))?;
+            continue;
+        }
+        shows.learn(&samples)?;
+        for &sample in samples.iter().filter(|sample| sample.time < until && shows.wants(sample)) {
+            series.push(sample, |point| {
+                if point.sample.time >= since && failed.is_none() {
+                    let name = shows.names.get(&point.sample.id());
+                    failed = records.point(&point, name.map(String::as_str)).err();
+                }
+            });
+        }
+        if let Some(e) = failed {
+            return Err(Failure::output(&e));
+        }
+        if args.follow {
+            records.flush().map_err(|e| Failure::output(&e))?;
+        }
+    }
+    series.finish(|point| {
+        if point.sample.time >= since && failed.is_none() {
+            let name = shows.names.get(&point.sample.id());
+            failed = records.point(&point, name.map(String::as_str)).err();
+        }
+    });
+    failed.map_or(Ok(()), Err).and_then(|()| records.flush()).map_err(|e| Failure::output(&e))
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A sample, and the line that it is written as.
+
+use std::fmt;
+
+use crate::LineError;
+use crate::line::Pairs;
+use crate::line::given;
+use crate::line::once;
+
+/// What names a task for good: the kernel gives a PID to another task some day, but never with the same beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id {
+    /// The PID, in the PID namespace of whoever opened the file; 0 where the task has none there.
+    pub pid: u32,
+    /// CLOCK_BOOTTIME at which the task began, in nanoseconds.
+    pub start: u64,
+}
+
+/// The state of a task, as the letter that `/proc/PID/stat` shows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct State(u8);
+
+impl State {
+    /// That of the last sample of a task that has exited.
+    pub const EXITED: Self = Self(b'X');
+
+    /// Any ASCII letter is a state: later kernels may have more of them.
+    fn parse(value: &[u8]) -> Result<Self, LineError> {
+        match value {
+            &[letter] if letter.is_ascii_alphabetic() => Ok(Self(letter)),
+            _ => Err(LineError::Value("state")),
+        }
+    }
+
+    pub(crate) fn take(pairs: &mut Pairs<'_>) -> Result<Self, LineError> {
+        Self::parse(pairs.value()?)
+    }
+
+    /// Whether the task has exited.
+    #[must_use]
+    pub fn exited(self) -> bool {
+        self == Self::EXITED
+    }
+
+    /// The letter.
+    #[must_use]
+    pub fn letter(self) -> char {
+        char::from(self.0)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(std::str::from_utf8(&[self.0]).unwrap_or("?"))
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a task was at one instant. [`Display`](fmt::Display) gives the line of the module back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// The PID, 0 where the task has none in the PID namespace of the reader.
+    pub pid: u32,
+    /// User CPU time since the task began, in nanoseconds. Never decreases.
+    pub usr: u64,
+    /// System CPU time since the task began, in nanoseconds. Never decreases.
+    pub sys: u64,
+    /// CLOCK_BOOTTIME at which the sample was taken, in nanoseconds. Increases strictly within a task.
+    pub time: u64,
+    /// Resident memory, in bytes; 0 without an address space.
+    pub rss: u64,
+    /// Page faults that needed no I/O, since the task began.
+    pub minflt: u64,
+    /// Page faults that needed I/O, since the task began.
+    pub majflt: u64,
+    /// Users of the address space, 0 without one.
+    pub mm_users: u32,
+    /// The state.
+    pub state: State,
+    /// Number of the instant in the history of the task, from 0; a missed instant leaves a gap.
+    pub seq: u64,
+    /// CLOCK_BOOTTIME at which the task began, in nanoseconds.
+    pub start: u64,
+}
+
+impl Sample {
+    /// Reads a line, with or without its newline. Keys that are not known are skipped, in any place: later versions of
+    /// the module may have more.
+    pub fn parse(line: &[u8]) -> Result<Self, LineError> {
+        let mut pairs = Pairs::new(line.strip_suffix(b"\n").unwrap_or(line));
+        let (mut pid, mut usr, mut sys, mut time, mut rss) = (None, None, None, None, None);
+        let (mut minflt, mut majflt, mut mm_users) = (None, None, None);
+        let (mut state, mut seq, mut start) = (None, None, None);
+        while let Some(key) = pairs.key() {
+            match key {
+                b"pid" => once(&mut pid, "pid", pairs.small("pid")?)?,
+                b"usr" => once(&mut usr, "usr", pairs.number("usr")?)?,
+                b"sys" => once(&mut sys, "sys", pairs.number("sys")?)?,
+                b"time" => once(&mut time, "time", pairs.number("time")?)?,
+                b"rss" => once(&mut rss, "rss", pairs.number("rss")?)?,
+                b"minflt" => once(&mut minflt, "minflt", pairs.number("minflt")?)?,
+                b"majflt" => once(&mut majflt, "majflt", pairs.number("majflt")?)?,
+                b"mm_users" => once(&mut mm_users, "mm_users", pairs.small("mm_users")?)?,
+                b"state" => once(&mut state, "state", State::take(&mut pairs)?)?,
+                b"seq" => once(&mut seq, "seq", pairs.number("seq")?)?,
+                b"start" => once(&mut start, "start", pairs.number("start")?)?,
+                b"" => return Err(LineError::Odd),
+                _ => {
+                    pairs.value()?;
+                }
+            }
+        }
+        Ok(Self {
+            pid: given(pid, "pid")?,
+            usr: given(usr, "usr")?,
+            sys: given(sys, "sys")?,
+            time: given(time, "time")?,
+            rss: given(rss, "rss")?,
+            minflt: given(minflt, "minflt")?,
+            majflt: given(majflt, "majflt")?,
+            mm_users: given(mm_users, "mm_users")?,
+            state: given(state, "state")?,
+            seq: given(seq, "seq")?,
+            start: given(start, "start")?,
+        })
+    }
+
+    /// What names the task for good.
+    #[must_use]
+    pub fn id(&self) -> Id {
+        Id { pid: self.pid, start: self.start }
+    }
+
+    /// User and system CPU time together, in nanoseconds: what the scheduler counted.
+    #[must_use]
+    pub fn cpu(&self) -> u64 {
+        self.usr.saturating_add(self.sys)
+    }
+}
+
+impl fmt::Display for Sample {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pid, usr, sys, time, rss, minflt, majflt, mm_users, state, seq, start } = self;
+        write!(
+            f,
+            "pid {pid} usr {usr} sys {sys} time {time} rss {rss} minflt {minflt} majflt {majflt} \
+             mm_users {mm_users} state {state} seq {seq} start {start}"
+        )
+    }
+}

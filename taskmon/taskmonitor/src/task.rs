@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A monitored task, as a line of `taskmonitor_tasks`.
+
+use crate::Id;
+use crate::LineError;
+use crate::State;
+use crate::line::Pairs;
+use crate::line::given;
+use crate::line::once;
+
+/// A monitored task: how much is known of it, and its newest sample.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// The PID, 0 where the task has none in the PID namespace of the reader.
+    pub pid: u32,
+    /// CLOCK_BOOTTIME at which the task began, in nanoseconds.
+    pub start: u64,
+    /// The state in the newest sample.
+    pub state: State,
+    /// Threads that the task stands for.
+    pub threads: u32,
+    /// Samples in memory now.
+    pub samples: u64,
+    /// Samples ever recorded.
+    pub taken: u64,
+    /// Samples that made room for others.
+    pub evicted: u64,
+    /// Samples that were given back when memory was short.
+    pub reclaimed: u64,
+    /// Instants at which no sample could be recorded.
+    pub missed: u64,
+    /// User CPU time in the newest sample, in nanoseconds.
+    pub usr: u64,
+    /// System CPU time in the newest sample, in nanoseconds.
+    pub sys: u64,
+    /// CLOCK_BOOTTIME of the newest sample, in nanoseconds.
+    pub time: u64,
+    /// Resident memory in the newest sample, in bytes.
+    pub rss: u64,
+    /// Users of the address space in the newest sample.
+    pub mm_users: u32,
+    /// The name of the task, at most 15 bytes in any encoding.
+    pub comm: Vec<u8>,
+}
+
+impl Task {
+    /// Reads a line, with or without its newline. Keys that are not known are skipped.
+    pub fn parse(line: &[u8]) -> Result<Self, LineError> {
+        let mut pairs = Pairs::new(line.strip_suffix(b"\n").unwrap_or(line));
+        let (mut pid, mut start, mut state, mut threads) = (None, None, None, None);
+        let (mut samples, mut taken, mut evicted, mut reclaimed, mut missed) = (None, None, None, None, None);
+        let (mut usr, mut sys, mut time, mut rss, mut mm_users) = (None, None, None, None, None);
+        let mut comm = None;
+        while let Some(key) = pairs.key() {
+            match key {
+                b"pid" => once(&mut pid, "pid", pairs.small("pid")?)?,
+                b"start" => once(&mut start, "start", pairs.number("start")?)?,
+                b"state" => once(&mut state, "state", State::take(&mut pairs)?)?,
+                b"threads" => once(&mut threads, "threads", pairs.small("threads")?)?,
+                b"samples" => once(&mut samples, "samples", pairs.number("samples")?)?,
+                b"taken" => once(&mut taken, "taken", pairs.number("taken")?)?,
+                b"evicted" => once(&mut evicted, "evicted", pairs.number("evicted")?)?,
+                b"reclaimed" => once(&mut reclaimed, "reclaimed", pairs.number("reclaimed")?)?,
+                b"missed" => once(&mut missed, "missed", pairs.number("missed")?)?,
+                b"usr" => once(&mut usr, "usr", pairs.number("usr")?)?,
+                b"sys" => once(&mut sys, "sys", pairs.number("sys")?)?,
+                b"time" => once(&mut time, "time", pairs.number("time")?)?,
+                b"rss" => once(&mut rss, "rss", pairs.number("rss")?)?,
+                b"mm_users" => once(&mut mm_users, "mm_users", pairs.small("mm_users")?)?,
+                // It is last, and may have blanks.
+                b"comm" => comm = Some(unescape(pairs.rest())?),
+                b"" => return Err(LineError::Odd),
+                _ => {
+                    pairs.value()?;
+                }
+            }
+        }
+        Ok(Self {
+            pid: given(pid, "pid")?,
+            start: given(start, "start")?,
+            state: given(state, "state")?,
+            threads: given(threads, "threads")?,
+            samples: given(samples, "samples")?,
+            taken: given(taken, "taken")?,
+            evicted: given(evicted, "evicted")?,
+            reclaimed: given(reclaimed, "reclaimed")?,
+            missed: given(missed, "missed")?,
+            usr: given(usr, "usr")?,
+            sys: given(sys, "sys")?,
+            time: given(time, "time")?,
+            rss: given(rss, "rss")?,
+            mm_users: given(mm_users, "mm_users")?,
+            comm: given(comm, "comm")?,
+        })
+    }
+
+    /// What names the task for good.
+    #[must_use]
+    pub fn id(&self) -> Id {
+        Id { pid: self.pid, start: self.start }
+    }
+
+    /// User and system CPU time together, in nanoseconds.
+    #[must_use]
+    pub fn cpu(&self) -> u64 {
+        self.usr.saturating_add(self.sys)
+    }
+
+    /// The name for people: what is no UTF-8 is replaced, and so are control characters, which a task can put into
+    /// its own name to play with a terminal.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let replaced = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+        String::from_utf8_lossy(&self.comm).chars().map(replaced).collect()
+    }
+}
+
+/// Turns each `\ooo` into its byte.
+fn unescape(text: &[u8]) -> Result<Vec<u8>, LineError> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, behind @ ..] = rest {
+        rest = behind;
+        if *first != b'\\' {
+            bytes.push(*first);
+            continue;
+        }
+        let [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', behind @ ..] = behind else {
+            return Err(LineError::Value("comm"));
+        };
+        bytes.push(((a - b'0') << 6) | ((b - b'0') << 3) | (c - b'0'));
+        rest = behind;
+    }
+    Ok(bytes)
+}
