@@ -136,11 +136,11 @@ mod tests {
         let clock = Clock::new(Some(1_795_795_200_000_000_000)).unwrap();
         assert_eq!(rfc3339(clock.timestamp(1_234_567_890)), "2026-11-27T16:00:01.234Z");
         assert_eq!(rfc3339(clock.timestamp(0)), "2026-11-27T16:00:00.000Z");
-        assert_eq!(clock.timestamp(u64::MAX), Timestamp::MAX.min(clock.timestamp(u64::MAX)));
+        assert!(clock.timestamp(u64::MAX) > clock.timestamp(u64::MAX / 2));
         assert_eq!(clock.at("2026-11-27T16:00:01Z".parse().unwrap()), 1_000_000_000);
         assert_eq!(clock.at("2026-11-27T15:00:01Z".parse().unwrap()), 0);
         let now = Clock::new(None).unwrap();
-        let difference = now.boottime(Timestamp::now()) - now.at(Moment::Ago(Duration::from_nanos(1)));
-        assert!(difference < 60_000_000_000, "{difference}");
+        let ago = now.at(Moment::Ago(Duration::from_secs(1)));
+        assert!(ago < now.boottime(Timestamp::now()));
     }
 }
