@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `show` and `list` over a recorded history.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod common;
+
+use std::io::BufRead;
+use std::io::BufReader;
+use std::io::Read;
+use std::process::Stdio;
+
+use common::System;
+use common::golden;
+
+/// Two tasks and one that exits, a second apart: 267 has a gap and a counter that went back, 300 is idle.
+fn recorded() -> System {
+    let system = System::new();
+    let ms = 1_000_000_u64;
+    let sample = |pid: u64, second: u64, seq: u64, usr: u64, sys: u64, rss: u64, minflt: u64, state: char| {
+        format!(
+            "pid {pid} usr {} sys {} time {} rss {rss} minflt {minflt} majflt {} mm_users 1 state {state} \
+             seq {seq} start {}\n",
+            usr * ms,
+            sys * ms,
+            100_000 * ms + second * 1000 * ms + pid,
+            minflt / 100,
+            pid * 1000 * ms,
+        )
+    };
+    let mut history = String::new();
+    for second in 0..10 {
+        if second < 3 || second > 5 {
+            let minflt = if second == 8 { 0 } else { 100 * second };
+            history +=
+                &sample(267, second, second, 400 * second, 25 * second, 1_048_576 + 4096 * second, minflt, 'R');
+        }
+        history += &sample(300, second, second, 7, 3, 524_288, 50, 'S');
+        if second == 4 {
+            history += &sample(312, second, 0, 0, 1, 4096, 9, 'R');
+            history += &sample(312, second + 1, 1, 500, 51, 0, 19, 'X');
+        }
+    }
+    system.write("sys/kernel/debug/taskmonitor_follow", &history);
+    let task = |pid: u64, state: char, samples: u64, missed: u64, usr: u64, comm: &str| {
+        format!(
+            "pid {pid} start {} state {state} threads 1 samples {samples} taken {samples} evicted 0 reclaimed 0 \
+             missed {missed} usr {usr} sys 0 time {} rss 4096 mm_users 1 comm {comm}\n",
+            pid * 1000 * ms,
+            109_000 * ms,
+        )
+    };
+    let tasks = task(267, 'R', 7, 3, 3600, "busy \\303\\274")
+        + &task(300, 'S', 10, 0, 7, "idle, \"quoted\"")
+        + &task(312, 'X', 2, 0, 500, "gone");
+    system.write("sys/kernel/debug/taskmonitor_tasks", &tasks);
+    system.process(267, 1, "busy ü", "/system.slice/ssh.service");
+    system.process(300, 267, "idle, \"quoted\"", "/user.slice/user-1000.slice/session-1.scope");
+    system
+}
+
+#[track_caller]
+fn compare(name: &str, args: &[&str]) {
+    let (out, err, status) = recorded().said(args);
+    assert_eq!((err.as_str(), status), ("", 0));
+    golden(name, &out);
+}
+
+#[test]
+fn tables() {
+    compare("show.table", &["show"]);
+    compare("show-every.table", &["show", "--every", "5s"]);
+    compare("show-fields.table", &["show", "267", "--fields", "seq,lost,cpu"]);
+    compare("show-raw.table", &["show", "--raw", "300"]);
+    compare("list.table", &["list"]);
+}
+
+#[test]
+fn formats() {
+    compare("show.csv", &["show", "--format", "csv"]);
+    compare("show.ndjson", &["show", "--format", "ndjson", "267", "312"]);
+    compare("show.kv", &["show", "--format", "kv", "300"]);
+    compare("list.csv", &["list", "--format", "csv"]);
+    compare("list.ndjson", &["list", "--format", "ndjson"]);
+}
+
+#[test]
+fn the_raw_lines_are_those_of_the_kernel() {
+    let system = recorded();
+    let (out, _, _) = system.said(&["show", "--raw", "--format", "kv"]);
+    assert_eq!(out, system.read("sys/kernel/debug/taskmonitor_follow"));
+}
+
+#[test]
+fn spans_of_time() {
+    let system = recorded();
+    let seqs = |args: &[&str]| {
+        let (out, err, status) =
+            system.said(&[&["show", "300", "--format", "csv", "--fields", "seq"], args].concat());
+        assert_eq!((err.as_str(), status), ("", 0));
+        out.lines().skip(1).map(|line| line.parse().unwrap()).collect::<Vec<u64>>()
+    };
+    // The first sample is of 100 s after boot, at 16:00:00.
+    assert_eq!(seqs(&["--since", "2026-11-27T16:01:47Z"]), [7, 8, 9]);
+    assert_eq!(seqs(&["--until", "1795795302"]), [0, 1]);
+    assert_eq!(seqs(&["--since", "2026-11-27T16:01:42Z", "--until", "2026-11-27T17:01:44+01:00"]), [2, 3]);
+    assert_eq!(seqs(&["--since", "2030-01-01T00:00:00Z"]), [] as [u64; 0]);
+    // What was before is not shown, but is what a rate begins from.
+    let (out, _, _) = system.said(&["show", "267", "--format", "csv", "--fields", "cpu", "--since", "1795795307"]);
+    assert_eq!(out, "cpu_percent\n42.500\n42.500\n42.500\n");
+}
+
+#[test]
+fn selectors() {
+    let system = recorded();
+    let pids = |args: &[&str]| {
+        let (out, err, status) = system.said(&[&["list", "--format", "csv"], args].concat());
+        if status != 0 {
+            assert_eq!((out.as_str(), status), ("", 1));
+            return err;
+        }
+        out.lines().skip(1).map(|line| line.split(',').next().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    let nobody = "taskmon: no monitored task is chosen by that\n";
+    assert_eq!(pids(&[]), "267 300 312");
+    assert_eq!(pids(&["312", "267"]), "267 312");
+    assert_eq!(pids(&["--name", "gone"]), "312");
+    assert_eq!(pids(&["--name", "gon"]), nobody);
+    assert_eq!(pids(&["--name", "/^(gon|bus)/"]), "267 312");
+    assert_eq!(pids(&["--cgroup", "/system.slice"]), "267");
+    assert_eq!(pids(&["--cgroup", "/system"]), nobody);
+    assert_eq!(pids(&["--cgroup", "/"]), "267 300");
+    assert_eq!(pids(&["--unit", "ssh"]), "267");
+    assert_eq!(pids(&["--unit", "session-1.scope"]), "300");
+    assert_eq!(pids(&["--unit", "ssh", "--children"]), "267 300");
+    assert_eq!(pids(&["--cgroup", "/", "--name", "/quoted/"]), "300");
+    assert_eq!(pids(&["--unit", "ssh", "--name", "gone"]), nobody);
+    assert_eq!(pids(&["--unit", "ssh", "312"]), "267 312");
+    assert!(pids(&["--name", "/(/"]).starts_with("taskmon: \"(\" is no regular expression: "));
+    assert_eq!(pids(&["--user", "nobody-of-that-name"]), "taskmon: there is no user \"nobody-of-that-name\"\n");
+    let user = nix::unistd::getuid().to_string();
+    assert_eq!(pids(&["--user", &user]), "267 300");
+    let (out, err, status) = system.said(&["show", "9999"]);
+    assert_eq!((out.as_str(), err.as_str(), status), ("", nobody, 1));
+}
+
+#[test]
+fn names_are_cut_as_the_kernel_cuts_them() {
+    let system = System::new();
+    system.process(7, 1, "a-very-long-nam", "/");
+    let (out, err, status) = system.said(&["add", "--name", "a-very-long-name-indeed"]);
+    assert_eq!((out.as_str(), err.as_str(), status), ("7: added\n", "", 0));
+    assert_eq!(system.read("sys/kernel/taskmonitor"), "7\n");
+}
+
+#[test]
+fn adding_and_removing() {
+    let system = recorded();
+    assert_eq!(system.said(&["add", "267"]).0, "267: added\n");
+    let (out, _, status) = system.said(&["add", "--unit", "ssh", "--children", "99"]);
+    assert_eq!((out.as_str(), status), ("99: added\n267: added\n300: added\n", 0));
+    let (out, _, status) = system.said(&["remove", "--name", "gone", "5"]);
+    assert_eq!((out.as_str(), status), ("312: removed\n5: removed\n", 0));
+    assert_eq!(system.said(&["add", "--name", "none"]).1, "taskmon: no task is chosen by that\n");
+    for command in ["add", "remove"] {
+        let (out, err, status) = system.said(&[command]);
+        assert_eq!((out.as_str(), status), ("", 2));
+        assert!(err.contains("which tasks?"), "{err}");
+    }
+}
+
+#[test]
+fn mistakes_on_the_command_line() {
+    for args in [
+        &["show", "0"] as &[&str],
+        &["show", "-1"],
+        &["show", "4294967296"],
+        &["show", "--since", "yesterday"],
+        &["show", "--every", "0s"],
+        &["show", "--fields", "nonsense"],
+        &["show", "--raw", "--every", "1s"],
+        &["show", "--format", "xml"],
+        &["nonsense"],
+        &[],
+    ] {
+        let (out, err, status) = recorded().said(args);
+        assert_eq!((out.as_str(), status), ("", 2), "{args:?}");
+        assert!(!err.is_empty());
+    }
+}
+
+#[test]
+fn without_the_module() {
+    let system = System::new();
+    std::fs::remove_dir_all(system.path("sys/module")).unwrap();
+    for args in [&["list"] as &[&str], &["show"], &["add", "1"], &["remove", "1"]] {
+        let (out, err, status) = system.said(args);
+        let said = "taskmon: the kernel module taskmonitor is not loaded; as root: modprobe taskmonitor\n";
+        assert_eq!((out.as_str(), err.as_str(), status), ("", said, 1));
+    }
+}
+
+#[test]
+fn damage_is_said() {
+    let system = recorded();
+    system.append("sys/kernel/debug/taskmonitor_follow", "pid 7 usr\n");
+    let (_, err, status) = system.said(&["show"]);
+    assert!(err.ends_with("taskmonitor_follow: a key without a value: \"pid 7 usr\"\n"), "{err}");
+    assert_eq!(status, 1);
+}
+
+#[test]
+fn nobody_reads_any_more() {
+    let system = recorded();
+    let history = system.read("sys/kernel/debug/taskmonitor_follow").replace("start 300000000000", "start 1");
+    for _ in 0..1000 {
+        system.append("sys/kernel/debug/taskmonitor_follow", &history);
+    }
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("taskmon"))
+        .args(["--root", system.path("").to_str().unwrap(), "show"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.starts_with("TIME"));
+    let mut err = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    assert_eq!((child.wait().unwrap().code(), err.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn following_ends_whole_when_it_is_told_to() {
+    let system = recorded();
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("taskmon"))
+        .args(["--root", system.path("").to_str().unwrap(), "show", "-f", "--format", "kv", "--raw"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut text = String::new();
+    out.read_line(&mut text).unwrap();
+    system.append("sys/kernel/debug/taskmonitor_follow", &text);
+    while text.lines().count() < 20 {
+        assert!(out.read_line(&mut text).unwrap() > 0);
+    }
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::Signal::SIGINT).unwrap();
+    out.read_to_string(&mut text).unwrap();
+    assert!(text.ends_with('\n') && text.lines().all(|line| line.contains(" start ")));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
