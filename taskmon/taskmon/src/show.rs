@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::io;
 use std::io::Write;
 use std::time::Duration;
+use std::time::Instant;
 
 use taskmonitor::Id;
 use taskmonitor::Monitor;
@@ -176,7 +177,11 @@ struct Shows<'a> {
     chosen: HashSet<Id>,
     // Those that `taskmonitor_tasks` did not have when it was read last: it need not be read for them again.
     unknown: HashSet<Id>,
+    looked: Instant,
 }
+
+/// How old a name may be: a task takes another one when it execs.
+const NAMES_LAST: Duration = Duration::from_secs(10);
 
 impl<'a> Shows<'a> {
     fn new(monitor: &'a Monitor, args: &Show) -> Result<Self, Failure> {
@@ -186,6 +191,7 @@ impl<'a> Shows<'a> {
             names: HashMap::new(),
             chosen: HashSet::new(),
             unknown: HashSet::new(),
+            looked: Instant::now(),
         };
         this.look()?;
         Ok(this)
@@ -195,15 +201,18 @@ impl<'a> Shows<'a> {
         let tasks = self.monitor.tasks()?;
         self.names = choose::names(&tasks);
         let chosen = self.chooser.of_tasks(self.monitor.root(), tasks)?;
-        self.chosen = chosen.iter().map(taskmonitor::Task::id).collect();
+        // Whoever was chosen stays so: of a task that has exited less is known.
+        self.chosen.retain(|id| self.names.contains_key(id));
+        self.chosen.extend(chosen.iter().map(taskmonitor::Task::id));
         self.unknown.clear();
+        self.looked = Instant::now();
         Ok(())
     }
 
     /// Learns of the tasks of `samples` that are new.
     fn learn(&mut self, samples: &[Sample]) -> Result<(), Failure> {
         let new = |id: &Id| !self.names.contains_key(id) && !self.unknown.contains(id);
-        if samples.iter().any(|sample| new(&sample.id())) {
+        if self.looked.elapsed() > NAMES_LAST || samples.iter().any(|sample| new(&sample.id())) {
             self.look()?;
             let gone = samples.iter().map(Sample::id).filter(|id| !self.names.contains_key(id));
             self.unknown = gone.collect();

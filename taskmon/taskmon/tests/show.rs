@@ -31,7 +31,7 @@ fn recorded() -> System {
     };
     let mut history = String::new();
     for second in 0..10 {
-        if second < 3 || second > 5 {
+        if !(3..=5).contains(&second) {
             let minflt = if second == 8 { 0 } else { 100 * second };
             history +=
                 &sample(267, second, second, 400 * second, 25 * second, 1_048_576 + 4096 * second, minflt, 'R');
