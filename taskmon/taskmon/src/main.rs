@@ -4,6 +4,7 @@
 
 mod choose;
 mod cli;
+mod doctor;
 mod export;
 mod exposition;
 mod http;
@@ -76,7 +77,8 @@ fn main() -> ExitCode {
             Monitor::open(root).map_err(Failure::from).and_then(|m| show::show(&m, args, cli.booted))
         }
         Command::Export(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| export::export(&m, args)),
-        Command::Run(_) | Command::Doctor(_) => Err(Failure::Other("not there yet".to_owned())),
+        Command::Doctor(_) => doctor::doctor(&root),
+        Command::Run(_) => Err(Failure::Other("not there yet".to_owned())),
     };
     match done {
         Ok(()) | Err(Failure::Unread) => ExitCode::SUCCESS,
