@@ -20,8 +20,10 @@ use crate::Failure;
 
 /// The initial PID namespace has this name in every kernel.
 const INITIAL: &str = "pid:[4026531836]";
-/// Of so many sampling instants one may be missed before it is worth a word.
+/// Of so many sampling instants one may be missed before it is worth a word, or of so many samples one be given back ...
 const MISSED: u64 = 100;
+/// ... and so many in all.
+const FEW: u64 = 10;
 
 /// What mends a debugfs that is forbidden.
 const BOOT: &str =
@@ -249,14 +251,14 @@ fn lost(tasks: &[Task], period: Option<Duration>) -> Vec<Finding> {
     let sum = |value: fn(&Task) -> u64| tasks.iter().fold(0_u64, |sum, task| sum.saturating_add(value(task)));
     let (taken, missed, reclaimed) = (sum(|t| t.taken), sum(|t| t.missed), sum(|t| t.reclaimed));
     let mut found = Vec::new();
-    if missed > taken.saturating_add(missed) / MISSED {
+    if missed > FEW.max(taken.saturating_add(missed) / MISSED) {
         let longer = period.map_or(2_000_000, |period| period.as_micros().saturating_mul(2).min(3_600_000_000));
         found.push(note(
             format!("{missed} samples were missed, and {taken} taken: the period is too short for so many tasks"),
             format!("echo {longer} >/sys/module/taskmonitor/parameters/period_us"),
         ));
     }
-    if reclaimed > taken / MISSED {
+    if reclaimed > FEW.max(taken / MISSED) {
         found.push(note(
             format!("{reclaimed} of {taken} samples were given back as memory was short: histories are short"),
             "taskmon remove --name NAME (of what is not needed), or a longer period",
