@@ -254,7 +254,7 @@ fn lost(tasks: &[Task], period: Option<Duration>) -> Vec<Finding> {
     if missed > FEW.max(taken.saturating_add(missed) / MISSED) {
         let longer = period.map_or(2_000_000, |period| period.as_micros().saturating_mul(2).min(3_600_000_000));
         found.push(note(
-            format!("{missed} samples were missed, and {taken} taken: the period is too short for so many tasks"),
+            format!("{missed} samples were missed, and {taken} taken: the period is too short for so many tasks, or the machine too busy"),
             format!("echo {longer} >/sys/module/taskmonitor/parameters/period_us"),
         ));
     }
