@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ArgGroup;
 use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
@@ -252,13 +253,18 @@ pub struct Show {
 
 /// Gives what is recorded to Prometheus
 ///
-/// Series are grouped by the name of the tasks. A series ends when the last task of its name has exited.
+/// Series are grouped by the name of the tasks, and their counters count from when taskmon first saw the tasks, or from
+/// their beginning if that was later. A series ends two minutes after the last task of its name has exited.
+///
+/// Anybody who can connect to the address can read the metrics. While the module does not answer, HTTP gives status 503, and
+/// the file is removed. It is also removed at the end (SIGTERM, SIGINT). While taskmon export runs, the module is in use: rmmod
+/// fails.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   taskmon export --listen 127.0.0.1:9898
   taskmon export --textfile /var/lib/prometheus/node-exporter/taskmonitor.prom")]
-#[group(required = true, multiple = false, args = ["listen", "textfile"])]
+#[command(group = ArgGroup::new("to").args(["listen", "textfile"]).required(true))]
 pub struct Export {
     /// Serves /metrics on this address and port, until it is stopped
     #[arg(long, value_name = "ADDRESS:PORT")]

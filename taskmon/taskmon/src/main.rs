@@ -4,8 +4,13 @@
 
 mod choose;
 mod cli;
+mod doctor;
+mod export;
+mod exposition;
+mod http;
 mod list;
 mod manual;
+mod metrics;
 mod output;
 mod rate;
 mod show;
@@ -71,7 +76,9 @@ fn main() -> ExitCode {
         Command::Show(args) => {
             Monitor::open(root).map_err(Failure::from).and_then(|m| show::show(&m, args, cli.booted))
         }
-        Command::Run(_) | Command::Export(_) | Command::Doctor(_) => Err(Failure::Other("not there yet".to_owned())),
+        Command::Export(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| export::export(&m, args)),
+        Command::Doctor(_) => doctor::doctor(&root),
+        Command::Run(_) => Err(Failure::Other("not there yet".to_owned())),
     };
     match done {
         Ok(()) | Err(Failure::Unread) => ExitCode::SUCCESS,

@@ -31,6 +31,12 @@ impl Stop {
         Ok(stop)
     }
 
+    /// Asks to stop, as a signal does.
+    #[cfg(test)]
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
     /// Whether to stop.
     pub fn asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)

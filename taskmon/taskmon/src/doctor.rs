@@ -1,0 +1,609 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `taskmon doctor`: why it does not work here, and what mends it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use taskmonitor::Monitor;
+use taskmonitor::Root;
+use taskmonitor::Task;
+
+use crate::Failure;
+
+/// The initial PID namespace has this name in every kernel.
+const INITIAL: &str = "pid:[4026531836]";
+/// Of so many sampling instants one may be missed before it is worth a word, or of so many samples one be given back ...
+const MISSED: u64 = 100;
+/// ... and so many in all.
+const FEW: u64 = 10;
+
+/// What mends a debugfs that is forbidden.
+const BOOT: &str =
+    "boot without debugfs=off or debugfs=no-mount on the kernel's command line, and load the module again";
+
+/// How a file may be used: what the system says if one tries.
+type Access = Result<(), Errno>;
+
+/// How things are.
+#[derive(Clone, Debug)]
+struct Facts {
+    // Of the kernel.
+    release: Option<String>,
+    loaded: bool,
+    // Whether there is a module for this kernel, and whether there is the source for one.
+    built: bool,
+    source: bool,
+    mounted: bool,
+    // By the kernel's command line.
+    forbidden: bool,
+    follow: Access,
+    tasks: Access,
+    // To write to.
+    sysfs: Access,
+    root: bool,
+    // none, integrity, or confidentiality; not known without securityfs.
+    lockdown: Option<String>,
+    // What can be read of the module.
+    module: Option<Module>,
+    // The PID namespace of this process.
+    namespace: Option<String>,
+    // What a `taskmon run` has left of the period that it lowered.
+    period: Option<Lowered>,
+}
+
+#[derive(Clone, Debug)]
+struct Module {
+    version: Option<String>,
+    period: Result<Duration, String>,
+    sampling: bool,
+    max_tasks: Option<u64>,
+    tasks: Option<Vec<Task>>,
+}
+
+/// A period that was lowered, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lowered {
+    original: u64,
+    set: u64,
+    // Whether somebody lives who needs it.
+    needed: bool,
+}
+
+/// What is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Finding {
+    /// All is well.
+    Ok(String),
+    /// It works, but that is worth knowing.
+    Note(String, Option<String>),
+    /// It does not work; and what mends it.
+    Problem(String, String),
+}
+
+fn ok(what: impl Into<String>) -> Finding {
+    Finding::Ok(what.into())
+}
+
+fn note(what: impl Into<String>, mend: impl Into<String>) -> Finding {
+    Finding::Note(what.into(), Some(mend.into()))
+}
+
+fn problem(what: impl Into<String>, mend: impl Into<String>) -> Finding {
+    Finding::Problem(what.into(), mend.into())
+}
+
+/// What that means. Nothing here reads or writes anything.
+fn findings(facts: &Facts) -> Vec<Finding> {
+    let Some(release) = &facts.release else {
+        return vec![problem(
+            "there is no /proc/sys/kernel: this is not Linux, or proc is not mounted",
+            "mount -t proc proc /proc",
+        )];
+    };
+    let mut found = vec![module(facts, release)];
+    found.extend(facts.module.as_ref().map(|module| match &module.version {
+        Some(version) => ok(format!("version {version} of the module, {} of taskmon", env!("CARGO_PKG_VERSION"))),
+        None => problem("the module does not tell its version", "modprobe -r taskmonitor && modprobe taskmonitor"),
+    }));
+    found.push(match facts {
+        Facts { mounted: true, .. } => ok("debugfs is mounted on /sys/kernel/debug"),
+        Facts { forbidden: true, .. } => problem("the kernel's command line forbids debugfs", BOOT),
+        _ => problem("debugfs is not mounted on /sys/kernel/debug", "mount -t debugfs none /sys/kernel/debug"),
+    });
+    if facts.loaded {
+        found.extend(rights(facts));
+    } else if !facts.root {
+        found.push(problem(
+            "this is not root, who alone may load the module and use its files",
+            "sudo taskmon doctor",
+        ));
+    }
+    found.push(match facts.lockdown.as_deref() {
+        None => ok("no kernel lockdown that is known"),
+        Some("none") => ok("no kernel lockdown"),
+        Some(how) => Finding::Note(
+            format!(
+                "the kernel is locked down ({how}): /sys/kernel/debug/taskmonitor, which can be written to, is closed; \
+                 taskmon does not need it"
+            ),
+            None,
+        ),
+    });
+    if let Some(module) = &facts.module {
+        found.push(if module.sampling {
+            ok("sampling is on")
+        } else {
+            problem("sampling is stopped: nothing is recorded", "echo start >/sys/kernel/taskmonitor")
+        });
+        found.push(match &module.period {
+            Ok(period) => ok(format!("period {period:?}")),
+            Err(error) => problem(error, "modprobe -r taskmonitor && modprobe taskmonitor"),
+        });
+        if let Some(tasks) = &module.tasks {
+            found.push(monitored(tasks, module.max_tasks));
+            found.extend(lost(tasks, module.period.as_ref().ok().copied()));
+        }
+    }
+    found.push(namespace(facts));
+    found.extend(left(facts));
+    found
+}
+
+fn module(facts: &Facts, release: &str) -> Finding {
+    if facts.loaded {
+        return ok("the kernel module taskmonitor is loaded");
+    }
+    if facts.built {
+        return problem("the kernel module taskmonitor is not loaded", "modprobe taskmonitor");
+    }
+    let what = format!("there is no kernel module taskmonitor for the kernel that runs, {release}");
+    if facts.source {
+        problem(
+            what,
+            format!("dkms autoinstall -k {release} && modprobe taskmonitor (if that fails: taskmonitor-doctor)"),
+        )
+    } else {
+        problem(
+            what,
+            "apt-get install ./taskmonitor-dkms_*.deb (or, in taskmonitor's source: make doctor, then make)",
+        )
+    }
+}
+
+fn rights(facts: &Facts) -> Vec<Finding> {
+    let files = [
+        ("read", "/sys/kernel/debug/taskmonitor_follow", facts.follow),
+        ("read", "/sys/kernel/debug/taskmonitor_tasks", facts.tasks),
+        ("write to", "/sys/kernel/taskmonitor", facts.sysfs),
+    ];
+    let refused = |(how, path, access): (&str, &str, Access)| {
+        let errno = access.err()?;
+        let debugfs = path.starts_with("/sys/kernel/debug");
+        let locked = facts.lockdown.as_deref().is_some_and(|how| how != "none");
+        let what = format!("no right to {how} {path}: {}", errno.desc());
+        Some(match errno {
+            // Without debugfs there is no such file, and that is told already.
+            Errno::ENOENT if debugfs && !facts.mounted => return None,
+            Errno::ENOENT if debugfs => problem(format!("there is no {path}, although debugfs is mounted"), BOOT),
+            Errno::EACCES | Errno::EPERM if !facts.root => problem(what, "sudo taskmon doctor"),
+            Errno::EPERM if locked => problem(
+                format!("{what}, as the kernel is locked down and takes the file for one that can be written to"),
+                format!("chmod 400 {path}"),
+            ),
+            Errno::EACCES | Errno::EPERM => problem(
+                format!("{what}, although this is root: a container, or a security module, has less rights"),
+                "taskmon doctor (outside of the container, or with CAP_DAC_OVERRIDE, and /sys as it is on the host)",
+            ),
+            Errno::EROFS => problem(
+                format!("{path} cannot be written to: /sys is read-only here, as in a container"),
+                "mount -o remount,rw /sys (or run taskmon outside of the container)",
+            ),
+            _ => problem(format!("cannot {how} {path}: {}", errno.desc()), "dmesg | grep taskmonitor"),
+        })
+    };
+    let mut found: Vec<Finding> = files.into_iter().filter_map(refused).collect();
+    // What mends one mends the others.
+    let mend = |finding: &Finding| match finding {
+        Finding::Problem(_, mend) => Some(mend.clone()),
+        _ => None,
+    };
+    found.dedup_by_key(|finding| mend(finding));
+    if files.iter().all(|(_, _, access)| access.is_ok()) {
+        found.push(ok("all files of the module can be used"));
+    }
+    found
+}
+
+fn monitored(tasks: &[Task], max_tasks: Option<u64>) -> Finding {
+    let living = tasks.iter().filter(|task| !task.state.exited()).count() as u64;
+    let exited = tasks.len() as u64 - living;
+    let of = max_tasks.map_or(String::new(), |max| format!(" of max_tasks {max}"));
+    let what = format!("monitored tasks: {living} living{of}, {exited} exited");
+    match max_tasks {
+        _ if tasks.is_empty() => note("no task is monitored", "taskmon add --name NAME"),
+        Some(max) if living >= max => problem(
+            format!("{what}: no more can be added"),
+            format!("modprobe -r taskmonitor && modprobe taskmonitor max_tasks={} (which forgets all)", larger(max)),
+        ),
+        // As many as would be ten percent.
+        Some(max) if living >= max - max / 10 => note(
+            format!("{what}: soon no more can be added"),
+            format!("modprobe -r taskmonitor && modprobe taskmonitor max_tasks={} (which forgets all)", larger(max)),
+        ),
+        _ => ok(what),
+    }
+}
+
+/// Twice as many, but no more than the module takes.
+fn larger(max_tasks: u64) -> u64 {
+    max_tasks.saturating_mul(2).min(1 << 20)
+}
+
+fn lost(tasks: &[Task], period: Option<Duration>) -> Vec<Finding> {
+    let sum = |value: fn(&Task) -> u64| tasks.iter().fold(0_u64, |sum, task| sum.saturating_add(value(task)));
+    let (taken, missed, reclaimed) = (sum(|t| t.taken), sum(|t| t.missed), sum(|t| t.reclaimed));
+    let mut found = Vec::new();
+    if missed > FEW.max(taken.saturating_add(missed) / MISSED) {
+        let longer = period.map_or(2_000_000, |period| period.as_micros().saturating_mul(2).min(3_600_000_000));
+        found.push(note(
+            format!("{missed} samples were missed, and {taken} taken: the period is too short for so many tasks, or the machine too busy"),
+            format!("echo {longer} >/sys/module/taskmonitor/parameters/period_us"),
+        ));
+    }
+    if reclaimed > FEW.max(taken / MISSED) {
+        found.push(note(
+            format!("{reclaimed} of {taken} samples were given back as memory was short: histories are short"),
+            "taskmon remove --name NAME (of what is not needed), or a longer period",
+        ));
+    }
+    if found.is_empty() && !tasks.is_empty() {
+        found.push(ok(format!(
+            "{taken} samples were taken, {missed} missed, {reclaimed} given back when memory was short"
+        )));
+    }
+    found
+}
+
+fn namespace(facts: &Facts) -> Finding {
+    match facts.namespace.as_deref() {
+        None => ok("the PID namespace is not known"),
+        Some(INITIAL) => ok("this is in the initial PID namespace: all PIDs are those of the system"),
+        Some(_) => Finding::Note(
+            "this is in a PID namespace of its own, as in a container: PIDs are those in here, and tasks outside have PID 0"
+                .to_owned(),
+            None,
+        ),
+    }
+}
+
+/// The period, if it is still what a `taskmon run` has lowered it to, and none is there to put it back.
+fn left(facts: &Facts) -> Option<Finding> {
+    let Lowered { original, set, needed } = facts.period?;
+    let now = facts.module.as_ref()?.period.as_ref().ok()?;
+    (!needed && original != set && *now == Duration::from_micros(set)).then(|| {
+        let now = Duration::from_micros(set);
+        let before = Duration::from_micros(original);
+        note(
+            format!("a taskmon run that was killed has left the period at {now:?}; it was {before:?}"),
+            "taskmon run -- true",
+        )
+    })
+}
+
+/// The lines, and whether there is a problem.
+fn report(findings: &[Finding]) -> (String, bool) {
+    let mut text = String::new();
+    for finding in findings {
+        let (word, what, mend) = match finding {
+            Finding::Ok(what) => ("ok", what, None),
+            Finding::Note(what, mend) => ("note", what, mend.as_ref()),
+            Finding::Problem(what, mend) => ("problem", what, Some(mend)),
+        };
+        let _ = writeln!(text, "{word:<8} {what}");
+        if let Some(mend) = mend {
+            let _ = writeln!(text, "         mend it: {mend}");
+        }
+    }
+    (text, findings.iter().any(|finding| matches!(finding, Finding::Problem(..))))
+}
+
+/// The file without its newline, if it can be read.
+fn read(path: impl AsRef<Path>) -> Option<String> {
+    fs::read_to_string(path).ok().map(|text| text.trim_end().to_owned())
+}
+
+fn access(opened: io::Result<File>) -> Access {
+    opened.map(drop).map_err(|e| e.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+}
+
+/// Looks.
+fn facts(root: &Root, is_root: bool) -> Facts {
+    let release = read(root.join("proc/sys/kernel/osrelease"));
+    let loaded = root.module().exists();
+    // Empty or not, each kernel that has modules has that list.
+    let modules = release.as_ref().map(|release| root.join("lib/modules").join(release));
+    let list = modules.and_then(|folder| read(folder.join("modules.dep"))).unwrap_or_default();
+    // Nothing is written to it: that would be a command.
+    let sysfs = OpenOptions::new().write(true).open(root.sysfs());
+    let lockdown = read(root.join("sys/kernel/security/lockdown"));
+    let namespace = fs::read_link(root.join("proc/self/ns/pid")).ok();
+    Facts {
+        loaded,
+        built: list.lines().any(|line| {
+            let file = line.split(':').next().and_then(|path| path.rsplit('/').next());
+            file.is_some_and(|file| file == "taskmonitor.ko" || file.starts_with("taskmonitor.ko."))
+        }),
+        source: root.join("var/lib/dkms/taskmonitor").exists(),
+        mounted: read(root.join("proc/self/mounts")).is_some_and(|mounts| {
+            mounts.lines().any(|line| {
+                let mut fields = line.split(' ').skip(1);
+                (fields.next(), fields.next()) == (Some("/sys/kernel/debug"), Some("debugfs"))
+            })
+        }),
+        forbidden: read(root.join("proc/cmdline")).is_some_and(|line| {
+            line.split_whitespace().any(|word| matches!(word, "debugfs=off" | "debugfs=no-mount"))
+        }),
+        follow: access(File::open(root.follow())),
+        tasks: access(File::open(root.tasks())),
+        sysfs: access(sysfs),
+        root: is_root,
+        lockdown: lockdown.and_then(|text| Some(text.split_once('[')?.1.split_once(']')?.0.to_owned())),
+        module: Monitor::open(root.clone()).ok().map(|monitor| Module {
+            version: monitor.version().ok(),
+            period: monitor.period().map_err(|e| e.to_string()),
+            sampling: monitor.sampling().unwrap_or(false),
+            max_tasks: monitor.parameter("max_tasks").ok().and_then(|max| max.parse().ok()),
+            tasks: monitor.tasks().ok(),
+        }),
+        namespace: namespace.map(|name| name.to_string_lossy().into_owned()),
+        period: read(root.join("run/taskmon/period")).and_then(|text| lowered(root, &text)),
+        release,
+    }
+}
+
+/// What the file that several `taskmon run` share says.
+fn lowered(root: &Root, text: &str) -> Option<Lowered> {
+    let mut lines = text.lines();
+    let original = lines.next()?.strip_prefix("original ")?.parse().ok()?;
+    let set = lines.next()?.strip_prefix("set ")?.parse().ok()?;
+    // A line for each of them: its PID, when it began, its period.
+    let lives = |line: &str| {
+        let mut words = line.split(' ');
+        let (pid, start) = (words.next()?, words.next()?);
+        let stat = read(root.join("proc").join(pid.parse::<u32>().ok()?.to_string()).join("stat"))?;
+        // The name, which may have blanks, ends with the last parenthesis; the 22nd field is when it began.
+        let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+        (!matches!(fields.next()?, "Z" | "X") && fields.nth(18)? == start).then_some(())
+    };
+    Some(Lowered { original, set, needed: lines.any(|line| lives(line).is_some()) })
+}
+
+/// `taskmon doctor`
+pub fn doctor(root: &Root) -> Result<(), Failure> {
+    let (text, problems) = report(&findings(&facts(root, nix::unistd::geteuid().is_root())));
+    let mut out = io::stdout();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| Failure::output(&e))?;
+    if problems { Err(Failure::Said) } else { Ok(()) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn task(state: char, taken: u64, missed: u64, reclaimed: u64) -> Task {
+        let line = format!(
+            "pid 7 start 5 state {state} threads 1 samples 1 taken {taken} evicted 0 reclaimed {reclaimed} missed {missed} \
+             usr 0 sys 0 time 5 rss 0 mm_users 1 comm sh"
+        );
+        Task::parse(line.as_bytes()).unwrap()
+    }
+
+    /// All is well.
+    fn well() -> Facts {
+        Facts {
+            release: Some("7.3.4+deb13-amd64".to_owned()),
+            loaded: true,
+            built: true,
+            source: true,
+            mounted: true,
+            forbidden: false,
+            follow: Ok(()),
+            tasks: Ok(()),
+            sysfs: Ok(()),
+            root: true,
+            lockdown: Some("none".to_owned()),
+            module: Some(Module {
+                version: Some("9.8.7".to_owned()),
+                period: Ok(Duration::from_secs(1)),
+                sampling: true,
+                max_tasks: Some(16384),
+                tasks: Some(vec![task('S', 1000, 0, 0), task('X', 10, 1, 0)]),
+            }),
+            namespace: Some(INITIAL.to_owned()),
+            period: None,
+        }
+    }
+
+    fn not_loaded() -> Facts {
+        let missing = Err(Errno::ENOENT);
+        Facts { loaded: false, module: None, follow: missing, tasks: missing, sysfs: missing, ..well() }
+    }
+
+    /// The module of `well`, changed.
+    fn with(change: impl FnOnce(&mut Module)) -> Facts {
+        let mut facts = well();
+        facts.module.as_mut().map(change);
+        facts
+    }
+
+    #[test]
+    fn each_problem_and_what_mends_it() {
+        let refused = Err(Errno::EACCES);
+        let locked = |facts: Facts| Facts { lockdown: Some("integrity".to_owned()), ..facts };
+        let missing = Err(Errno::ENOENT);
+        let lowered_to = |set: u64, needed| Facts {
+            period: Some(Lowered { original: 1_000_000, set: set * 1000, needed }),
+            ..with(|m| m.period = Ok(Duration::from_millis(10)))
+        };
+        let cases: Vec<(&str, Facts)> = vec![
+            ("all is well", well()),
+            ("not Linux", Facts { release: None, ..well() }),
+            ("not loaded", not_loaded()),
+            ("not loaded, and no root", Facts { root: false, lockdown: None, ..not_loaded() }),
+            ("not built", Facts { built: false, ..not_loaded() }),
+            ("not installed", Facts { built: false, source: false, ..not_loaded() }),
+            ("no version", with(|m| m.version = None)),
+            (
+                "debugfs is not mounted",
+                Facts { mounted: false, follow: missing, tasks: missing, ..with(|m| m.tasks = None) },
+            ),
+            (
+                "debugfs is off",
+                Facts {
+                    mounted: false,
+                    forbidden: true,
+                    follow: missing,
+                    tasks: missing,
+                    ..with(|m| m.tasks = None)
+                },
+            ),
+            ("debugfs without the files", Facts { follow: missing, tasks: missing, ..with(|m| m.tasks = None) }),
+            (
+                "no root",
+                Facts {
+                    root: false,
+                    follow: refused,
+                    tasks: refused,
+                    sysfs: refused,
+                    lockdown: None,
+                    ..with(|m| m.tasks = None)
+                },
+            ),
+            (
+                "root without rights",
+                Facts {
+                    follow: refused,
+                    tasks: Err(Errno::EPERM),
+                    sysfs: Err(Errno::EROFS),
+                    ..with(|m| m.tasks = None)
+                },
+            ),
+            ("locked down", locked(well())),
+            ("locked down more than it should be", locked(Facts { follow: Err(Errno::EPERM), ..well() })),
+            ("an error that nobody thought of", Facts { follow: Err(Errno::EIO), ..well() }),
+            ("stopped", with(|m| m.sampling = false)),
+            ("no period", with(|m| m.period = Err("period_us: no value of a parameter: \"soon\"".to_owned()))),
+            ("nothing is monitored", with(|m| m.tasks = Some(vec![]))),
+            (
+                "soon too many",
+                with(|m| {
+                    m.max_tasks = Some(10);
+                    m.tasks = Some(vec![task('S', 5, 0, 0); 9]);
+                }),
+            ),
+            (
+                "too many",
+                with(|m| {
+                    m.max_tasks = Some(2);
+                    m.tasks = Some(vec![task('S', 5, 0, 0); 2]);
+                }),
+            ),
+            ("missed", with(|m| m.tasks = Some(vec![task('S', 980, 20, 0)]))),
+            ("reclaimed", with(|m| m.tasks = Some(vec![task('S', 1000, 0, 500)]))),
+            ("in a container", Facts { namespace: Some("pid:[4026532000]".to_owned()), ..well() }),
+            ("not known where", Facts { namespace: None, ..well() }),
+            ("a period that nobody needs", lowered_to(10, false)),
+            ("a period that somebody needs", lowered_to(10, true)),
+            ("a period that somebody has set", lowered_to(20, false)),
+        ];
+        let mut text = String::new();
+        for (name, facts) in cases {
+            let (lines, problems) = report(&findings(&facts));
+            let status = i32::from(problems);
+            let _ = write!(text, "--- {name}: status {status}\n{lines}");
+        }
+        let text = text.replace(env!("CARGO_PKG_VERSION"), "VERSION");
+        // To see what has changed: its difference to what is kept.
+        assert_eq!(text, include_str!("../tests/golden/doctor"), "\n{text}");
+    }
+
+    #[test]
+    fn what_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::at(folder.path());
+        let write = |path: &str, text: &str| {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let seen = || facts(&root, true);
+        let nothing = seen();
+        assert!(
+            nothing.release.is_none() && !nothing.loaded && nothing.module.is_none() && nothing.lockdown.is_none()
+        );
+        write("proc/sys/kernel/osrelease", "7.3.4\n");
+        write("lib/modules/7.3.4/modules.dep", "updates/other.ko: a/taskmonitor.ko\nkernel/taskmonitor.koala: b\n");
+        assert_eq!((seen().release.as_deref(), seen().built, seen().source), (Some("7.3.4"), false, false));
+        write("lib/modules/7.3.4/modules.dep", "updates/dkms/taskmonitor.ko.xz:\n");
+        fs::create_dir_all(root.join("var/lib/dkms/taskmonitor")).unwrap();
+        assert_eq!((seen().built, seen().source), (true, true));
+        write("proc/self/mounts", "x /sys/kernel/debug/tracing debugfs rw 0 0\ny /sys/kernel/debug tmpfs rw 0 0\n");
+        assert!(!seen().mounted);
+        write("proc/self/mounts", "none /sys/kernel/debug debugfs rw 0 0\n");
+        assert!(seen().mounted && !seen().forbidden);
+        write("proc/cmdline", "quiet debugfs=off\n");
+        assert!(seen().forbidden);
+        write("sys/kernel/security/lockdown", "none [integrity] confidentiality\n");
+        assert_eq!(seen().lockdown.as_deref(), Some("integrity"));
+        fs::create_dir_all(root.join("proc/self/ns")).unwrap();
+        std::os::unix::fs::symlink(INITIAL, root.join("proc/self/ns/pid")).unwrap();
+        assert_eq!(seen().namespace.as_deref(), Some(INITIAL));
+        assert_eq!(seen().follow, Err(Errno::ENOENT));
+        write("sys/kernel/debug/taskmonitor_follow", "");
+        write("sys/kernel/taskmonitor", "untouched");
+        assert_eq!((seen().follow, seen().sysfs, seen().tasks), (Ok(()), Ok(()), Err(Errno::ENOENT)));
+        assert_eq!(read(root.sysfs()).as_deref(), Some("untouched"));
+        write("sys/module/taskmonitor/version", "0.1.0\n");
+        write("sys/module/taskmonitor/parameters/period_us", "2500\n");
+        write("sys/module/taskmonitor/parameters/sampling", "N\n");
+        write("sys/module/taskmonitor/parameters/max_tasks", "5\n");
+        let module = seen().module.unwrap();
+        assert_eq!(
+            (module.period, module.sampling, module.max_tasks),
+            (Ok(Duration::from_micros(2500)), false, Some(5))
+        );
+        assert!(module.tasks.is_none());
+    }
+
+    #[test]
+    fn a_period_that_was_lowered() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::at(folder.path());
+        let book = "original 1000000\nset 10000\n41 77 10000\n42 99 20000\nend\n";
+        let needed = || lowered(&root, book).map(|lowered| lowered.needed);
+        assert_eq!(needed(), Some(false));
+        fs::create_dir_all(root.join("proc/42")).unwrap();
+        let stat = |state: char, start: u64| {
+            let zeros = "0 ".repeat(18);
+            fs::write(root.join("proc/42/stat"), format!("42 (a) b) {state} {zeros}{start} 5 6\n")).unwrap();
+        };
+        stat('S', 98);
+        assert_eq!(needed(), Some(false), "the PID is another's");
+        stat('Z', 99);
+        assert_eq!(needed(), Some(false));
+        stat('S', 99);
+        assert_eq!(needed(), Some(true));
+        for none in ["", "original\n", "original 5\nset\n", "nonsense"] {
+            assert_eq!(lowered(&root, none), None);
+        }
+    }
+}

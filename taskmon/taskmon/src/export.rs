@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `taskmon export`: what is recorded, for Prometheus.
+
+use std::fs;
+use std::io;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+use std::time::Instant;
+
+use nix::sys::resource::UsageWho;
+use nix::sys::resource::getrusage;
+use nix::sys::time::TimeVal;
+use nix::time::ClockId;
+use nix::time::clock_gettime;
+use taskmonitor::Error;
+use taskmonitor::Follow;
+use taskmonitor::Monitor;
+
+use crate::Failure;
+use crate::cli::Export;
+use crate::exposition::Format;
+use crate::exposition::Module;
+use crate::exposition::Own;
+use crate::exposition::page;
+use crate::http;
+use crate::http::Request;
+use crate::http::Response;
+use crate::metrics::Groups;
+use crate::say;
+use crate::signals::Stop;
+
+/// Reading samples takes so long at most. All counters in them are totals: those of the next samples make up for the ones
+/// that are left out then, but for the last faults of tasks that have exited.
+const READ: Duration = Duration::from_secs(2);
+/// So often it is looked whether to stop.
+const LOOK: Duration = Duration::from_millis(250);
+
+struct Exporter<'a> {
+    monitor: &'a Monitor,
+    stop: &'a Stop,
+    // None after an error: what is open then may be of no use any more.
+    follow: Option<Follow>,
+    groups: Groups,
+    own: Own,
+    // What was said last of what is wrong, so that it is said once.
+    said: Option<String>,
+}
+
+impl<'a> Exporter<'a> {
+    /// Begins to watch. That it cannot shows here, not with the first scrape.
+    fn new(monitor: &'a Monitor, stop: &'a Stop, by_pid: bool) -> Result<Self, Error> {
+        let (follow, groups) = (None, Groups::new(by_pid));
+        let mut exporter = Self { monitor, stop, follow, groups, own: Own::default(), said: None };
+        exporter.read()?;
+        Ok(exporter)
+    }
+
+    /// Reads what is new.
+    fn read(&mut self) -> Result<Module, Error> {
+        // An error leaves it closed.
+        let mut follow = match self.follow.take() {
+            Some(follow) => follow,
+            None => {
+                // The history may be hundreds of megabytes, and only its end matters.
+                let mut follow = self.monitor.follow()?;
+                follow.skip()?;
+                follow
+            }
+        };
+        let begun = Instant::now();
+        loop {
+            let read = follow.read(|sample| self.groups.sample(sample))?;
+            self.own.samples += read as u64;
+            if read == 0 {
+                break;
+            }
+            if begun.elapsed() >= READ || self.stop.asked() {
+                follow.skip()?;
+                break;
+            }
+        }
+        // In this order: the task of each sample is listed, and what begins while the list is read counts as new the next time.
+        let now = boottime();
+        let tasks = self.monitor.tasks()?;
+        let module = Module {
+            version: self.monitor.version()?,
+            period: self.monitor.period()?,
+            sampling: self.monitor.sampling()?,
+        };
+        self.groups.update(&tasks, now);
+        self.follow = Some(follow);
+        Ok(module)
+    }
+
+    /// The text that is true now.
+    fn scrape(&mut self, format: Format) -> Result<String, Error> {
+        let begun = Instant::now();
+        self.own.scrapes += 1;
+        let module = self.read().inspect_err(|_| self.own.errors += 1)?;
+        self.own.duration = begun.elapsed();
+        self.own.cpu = cpu();
+        self.said = None;
+        Ok(page(&self.groups, &module, &self.own, format))
+    }
+
+    /// Says what is wrong, if that is new.
+    fn complain(&mut self, error: &impl ToString) {
+        let text = error.to_string();
+        if self.said.as_ref() != Some(&text) {
+            say(&text);
+            self.said = Some(text);
+        }
+    }
+}
+
+/// Nanoseconds since boot, as in the module's times.
+fn boottime() -> u64 {
+    // A clock that each kernel has gives no error.
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn cpu() -> [Duration; 2] {
+    let time = |t: TimeVal| Duration::from_micros(u64::try_from(t.tv_sec() * 1_000_000 + t.tv_usec()).unwrap_or(0));
+    getrusage(UsageWho::RUSAGE_SELF)
+        .map(|usage| [time(usage.user_time()), time(usage.system_time())])
+        .unwrap_or_default()
+}
+
+/// `taskmon export`
+pub fn export(monitor: &Monitor, args: &Export) -> Result<(), Failure> {
+    let stop = Stop::new()?;
+    let exporter = Exporter::new(monitor, &stop, args.pid)?;
+    match (args.listen, &args.textfile) {
+        (Some(address), _) => listen(exporter, address),
+        (None, Some(path)) => textfile(exporter, path, args.interval),
+        (None, None) => Err(Failure::Other("nowhere to export to".to_owned())),
+    }
+}
+
+const WELCOME: &str =
+    "<!DOCTYPE html>\n<title>taskmon export</title>\n<p>taskmon export: <a href=\"/metrics\">/metrics</a>\n";
+
+fn listen(mut exporter: Exporter<'_>, address: SocketAddr) -> Result<(), Failure> {
+    let failed = |e: io::Error| Failure::other(format!("cannot listen on {address}"), e);
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    say(format!("serving http://{}/metrics", listener.local_addr().map_err(failed)?));
+    let stop = exporter.stop;
+    http::serve(&listener, stop, |request: &Request| match request.path.as_str() {
+        "/metrics" => {
+            let format = Format::accepted(&request.accept);
+            match exporter.scrape(format) {
+                Ok(body) => Response { status: 200, content_type: format.content_type(), body },
+                Err(error) => {
+                    exporter.complain(&error);
+                    Response::plain(503, format!("{error}\n"))
+                }
+            }
+        }
+        "/" => Response { status: 200, content_type: "text/html; charset=utf-8", body: WELCOME.to_owned() },
+        _ => Response::plain(404, "there is only /metrics\n"),
+    })
+}
+
+fn textfile(mut exporter: Exporter<'_>, path: &Path, interval: Duration) -> Result<(), Failure> {
+    let name = path.file_name().ok_or_else(|| Failure::Other(format!("{} names no file", path.display())))?;
+    // node_exporter reads what ends in .prom.
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(".new");
+    let new = path.with_file_name(hidden);
+    let file = Textfile { path, new };
+    let mut written = false;
+    while !exporter.stop.asked() {
+        let next = Instant::now() + interval;
+        match exporter.scrape(Format::Text) {
+            Ok(text) => match file.write(&text) {
+                Ok(()) => written = true,
+                // That is a mistake in the call, rather than a disk that is full for a while.
+                Err(e) if !written => return Err(Failure::other(path.display(), e)),
+                Err(e) => exporter.complain(&format!("{}: {e}", path.display())),
+            },
+            Err(error) => {
+                exporter.complain(&error);
+                file.remove().map_err(|e| Failure::other(path.display(), e))?;
+            }
+        }
+        while !exporter.stop.asked() && Instant::now() < next {
+            std::thread::sleep(next.saturating_duration_since(Instant::now()).min(LOOK));
+        }
+    }
+    file.remove().map_err(|e| Failure::other(path.display(), e))
+}
+
+/// The file for node_exporter. It is not there while there is nothing true to say: node_exporter would go on to give what
+/// stands in it, as if it were.
+struct Textfile<'a> {
+    path: &'a Path,
+    // Beside it, so that it can take its place.
+    new: PathBuf,
+}
+
+impl Textfile<'_> {
+    fn write(&self, text: &str) -> io::Result<()> {
+        let written = self.write_new(text).and_then(|()| fs::rename(&self.new, self.path));
+        written.inspect_err(|_| {
+            let _ = fs::remove_file(&self.new);
+        })
+    }
+
+    fn write_new(&self, text: &str) -> io::Result<()> {
+        // The folder may be another user's, who is not to choose what root writes to: no link is followed.
+        remove(&self.new)?;
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&self.new)?;
+        // Whatever umask says: node_exporter is not root.
+        file.set_permissions(fs::Permissions::from_mode(0o644))?;
+        file.write_all(text.as_bytes())
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        remove(self.path)
+    }
+}
+
+/// Removes a file, if there is one.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
