@@ -9,7 +9,6 @@ use std::process::Command as Process;
 use procfs::ProcError;
 use regex_lite::Regex;
 use taskmonitor::Command;
-use taskmonitor::Id;
 use taskmonitor::Monitor;
 use taskmonitor::Reason;
 use taskmonitor::Root;
@@ -300,9 +299,4 @@ impl Report {
         use std::io::Write;
         std::io::stdout().write_all(self.0.as_bytes()).map_err(|e| Failure::output(&e))
     }
-}
-
-/// The names of tasks by what names them for good.
-pub fn names(tasks: &[Task]) -> HashMap<Id, String> {
-    tasks.iter().map(|task| (task.id(), task.name())).collect()
 }

@@ -18,7 +18,6 @@ use crate::choose::Chooser;
 use crate::cli::List;
 use crate::output::Column;
 use crate::output::Shown;
-use crate::output::Value;
 use crate::output::Writer;
 use crate::rate::Series;
 use crate::signals::Stop;
@@ -109,7 +108,7 @@ pub fn list(monitor: &Monitor, args: &List) -> Result<(), Failure> {
                 task.missed.into(),
                 task.evicted.into(),
                 task.reclaimed.into(),
-                Value::Text(task.name()),
+                task.name().into(),
             ])?;
         }
         writer.flush()

@@ -2,6 +2,7 @@
 
 //! Records, and how they are written.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io;
 use std::io::Write;
@@ -10,7 +11,7 @@ use crate::cli::Format;
 
 /// A value of a record.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub enum Value<'a> {
     /// There is none.
     None,
     /// A count, bytes or nanoseconds.
@@ -18,30 +19,36 @@ pub enum Value {
     /// A rate or a share.
     Rate(f64),
     /// A word or a name.
-    Text(String),
+    Text(Cow<'a, str>),
 }
 
-impl From<u64> for Value {
+impl From<u64> for Value<'_> {
     fn from(count: u64) -> Self {
         Self::Count(count)
     }
 }
 
-impl From<u32> for Value {
+impl From<u32> for Value<'_> {
     fn from(count: u32) -> Self {
         Self::Count(count.into())
     }
 }
 
-impl From<Option<f64>> for Value {
+impl From<Option<f64>> for Value<'_> {
     fn from(rate: Option<f64>) -> Self {
         rate.filter(|rate| rate.is_finite()).map_or(Self::None, Self::Rate)
     }
 }
 
-impl From<String> for Value {
+impl From<String> for Value<'_> {
     fn from(text: String) -> Self {
-        Self::Text(text)
+        Self::Text(text.into())
+    }
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text.into())
     }
 }
 
@@ -88,7 +95,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Takes a record, with a value for each column.
-    pub fn record(&mut self, values: &[Value]) -> io::Result<()> {
+    pub fn record(&mut self, values: &[Value<'_>]) -> io::Result<()> {
         self.head();
         match self.format {
             Format::Table => self.table(values),
@@ -123,7 +130,7 @@ impl<W: Write> Writer<W> {
         }
         match self.format {
             Format::Table => {
-                let heads: Vec<Value> = self.columns.iter().map(|c| Value::Text(c.head.to_owned())).collect();
+                let heads: Vec<Value<'_>> = self.columns.iter().map(|c| c.head.into()).collect();
                 self.table(&heads);
                 self.line.push('\n');
             }
@@ -136,7 +143,7 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    fn table(&mut self, values: &[Value]) {
+    fn table(&mut self, values: &[Value<'_>]) {
         for (i, (column, value)) in self.columns.iter().zip(values).enumerate() {
             if i > 0 {
                 self.line.push(' ');
@@ -146,7 +153,7 @@ impl<W: Write> Writer<W> {
                 (Value::Count(count), Shown::Bytes) => bytes(*count),
                 (Value::Count(count), _) => count.to_string(),
                 (Value::Rate(rate), _) => format!("{rate:.2}"),
-                (Value::Text(text), _) => text.clone(),
+                (Value::Text(text), _) => text.to_string(),
             };
             let width = column.width;
             let _ = match column.shown {
@@ -157,7 +164,7 @@ impl<W: Write> Writer<W> {
         self.line.truncate(self.line.trim_end_matches(' ').len());
     }
 
-    fn csv(&mut self, values: &[Value]) {
+    fn csv(&mut self, values: &[Value<'_>]) {
         for (i, value) in values.iter().enumerate() {
             if i > 0 {
                 self.line.push(',');
@@ -171,13 +178,13 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    fn ndjson(&mut self, values: &[Value]) {
+    fn ndjson(&mut self, values: &[Value<'_>]) {
         for (i, (column, value)) in self.columns.iter().zip(values).enumerate() {
             self.line.push_str(if i == 0 { "{\"" } else { ",\"" });
             self.line.push_str(column.key);
             self.line.push_str("\":");
             match value {
-                Value::Text(text) => self.line.push_str(&serde_json::Value::from(text.as_str()).to_string()),
+                Value::Text(text) => self.line.push_str(&serde_json::Value::from(&**text).to_string()),
                 value => plain(&mut self.line, value, "null"),
             }
         }
@@ -185,7 +192,7 @@ impl<W: Write> Writer<W> {
     }
 
     // What is not there has no pair. A name is last, and may have blanks.
-    fn kv(&mut self, values: &[Value]) {
+    fn kv(&mut self, values: &[Value<'_>]) {
         let mut first = true;
         for (column, value) in self.columns.iter().zip(values) {
             if *value == Value::None {
@@ -201,13 +208,27 @@ impl<W: Write> Writer<W> {
     }
 }
 
-fn plain(line: &mut String, value: &Value, none: &str) {
-    let _ = match value {
-        Value::None => line.write_str(none),
-        Value::Count(count) => write!(line, "{count}"),
-        Value::Rate(rate) => write!(line, "{rate:.3}"),
-        Value::Text(text) => line.write_str(text),
-    };
+fn plain(line: &mut String, value: &Value<'_>, none: &str) {
+    match value {
+        Value::None => line.push_str(none),
+        Value::Count(count) => line.push_str(itoa::Buffer::new().format(*count)),
+        Value::Rate(rate) => thousandths(line, *rate),
+        Value::Text(text) => line.push_str(text),
+    }
+}
+
+/// As `{:.3}` does, but faster: a follower writes a hundred thousand of them a second.
+fn thousandths(line: &mut String, rate: f64) {
+    // Beyond that, thousandths are not exact any more.
+    if !(0.0..1e12).contains(&rate) {
+        let _ = write!(line, "{rate:.3}");
+        return;
+    }
+    let scaled = (rate * 1000.0).round() as u64;
+    line.push_str(itoa::Buffer::new().format(scaled / 1000));
+    // The leading 1 keeps the zeros behind it.
+    line.push('.');
+    line.push_str(itoa::Buffer::new().format(1000 + scaled % 1000).get(1..).unwrap_or_default());
 }
 
 /// `512B`, `1.5KiB`, ...
@@ -240,7 +261,7 @@ mod tests {
         Column { key: "name", head: "NAME", width: 0, shown: Shown::Text },
     ];
 
-    fn written(format: Format, records: &[[Value; 4]]) -> String {
+    fn written(format: Format, records: &[[Value<'_>; 4]]) -> String {
         let mut out = Vec::new();
         let mut writer = Writer::new(&mut out, format, COLUMNS.to_vec());
         for record in records {
@@ -250,8 +271,8 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    fn records() -> [[Value; 4]; 2] {
-        let text = |t: &str| Value::Text(t.to_owned());
+    fn records() -> [[Value<'static>; 4]; 2] {
+        let text = |t: &'static str| Value::from(t);
         [
             [Value::Count(7), Value::Count(1_572_864), Value::Rate(12.3456), text("a \"b\", c")],
             [Value::Count(4_194_303), Value::Count(0), Value::None, text("sh")],
@@ -306,6 +327,23 @@ mod tests {
     fn no_number_that_is_none() {
         assert_eq!(Value::from(Some(f64::NAN)), Value::None);
         assert_eq!(Value::from(Some(f64::INFINITY)), Value::None);
+    }
+
+    #[test]
+    fn thousandths_are_rounded() {
+        let text = |rate| {
+            let mut line = String::new();
+            thousandths(&mut line, rate);
+            line
+        };
+        for (rate, shown) in
+            [(0.0, "0.000"), (0.0004, "0.000"), (0.0006, "0.001"), (12.3456, "12.346"), (0.9999, "1.000")]
+        {
+            assert_eq!(text(rate), shown);
+        }
+        for rate in [0.05, 7.125, 99.99, 1234.5, 999_999_999_999.9, 1e12, 1e15, 1e300] {
+            assert_eq!(text(rate), format!("{rate:.3}"));
+        }
     }
 
     #[test]

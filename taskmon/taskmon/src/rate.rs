@@ -2,9 +2,9 @@
 
 //! From counters to rates. Nothing here reads or writes anything.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use taskmonitor::Id;
 use taskmonitor::Sample;
 
@@ -117,14 +117,14 @@ struct Track {
 pub struct Series {
     // The length of a span, in nanoseconds: a point for each. None: a point for each sample.
     every: Option<u64>,
-    tracks: HashMap<Id, Track>,
+    tracks: FxHashMap<Id, Track>,
 }
 
 impl Series {
     /// A point for each span of `every`, which begin at its multiples since boot; without, one for each sample.
     pub fn new(every: Option<Duration>) -> Self {
         let every = every.map(|every| u64::try_from(every.as_nanos()).unwrap_or(u64::MAX).max(1));
-        Self { every, tracks: HashMap::new() }
+        Self { every, tracks: FxHashMap::default() }
     }
 
     /// Takes the next sample, and gives the points that are complete with it to `give`.

@@ -2,19 +2,17 @@
 
 //! `taskmon show`: what was recorded.
 
-use std::collections::HashMap;
-use std::collections::HashSet;
 use std::io;
 use std::io::Write;
 use std::time::Duration;
 use std::time::Instant;
 
+use rustc_hash::FxHashMap;
 use taskmonitor::Id;
 use taskmonitor::Monitor;
 use taskmonitor::Sample;
 
 use crate::Failure;
-use crate::choose;
 use crate::choose::Chooser;
 use crate::cli::Field;
 use crate::cli::Format;
@@ -111,7 +109,8 @@ pub struct Records<W> {
     raw: bool,
     // Said in a line of its own, where no field says it.
     gaps: bool,
-    row: Vec<Value>,
+    // The time that was written last, and its milliseconds: the tasks of an instant share it.
+    time: (u64, String),
 }
 
 impl<W: Write> Records<W> {
@@ -130,7 +129,7 @@ impl<W: Write> Records<W> {
             clock,
             raw,
             gaps: !fields.contains(&Field::Lost),
-            row: Vec::new(),
+            time: (u64::MAX, String::new()),
         }
     }
 
@@ -142,13 +141,18 @@ impl<W: Write> Records<W> {
         }
         let raw = self.raw;
         let either = |count: u64, rate: Option<f64>| if raw { count.into() } else { rate.into() };
-        self.row.clear();
-        self.row.extend(self.fields.iter().map(|field| match field {
+        let ms = sample.time / 1_000_000;
+        if !raw && self.time.0 != ms {
+            self.time = (ms, rfc3339(self.clock.timestamp(ms * 1_000_000)));
+        }
+        let mut letter = [0; 4];
+        let letter: &str = sample.state.letter().encode_utf8(&mut letter);
+        let row = self.fields.iter().map(|field| match field {
             Field::Time if raw => sample.time.into(),
-            Field::Time => rfc3339(self.clock.timestamp(sample.time)).into(),
+            Field::Time => self.time.1.as_str().into(),
             Field::Pid => sample.pid.into(),
-            Field::Name => name.map_or(Value::None, |name| Value::Text(name.to_owned())),
-            Field::State => sample.state.letter().to_string().into(),
+            Field::Name => name.map_or(Value::None, Value::from),
+            Field::State => letter.into(),
             Field::Cpu => rates.cpu.into(),
             Field::Usr => either(sample.usr, rates.usr),
             Field::Sys => either(sample.sys, rates.sys),
@@ -159,8 +163,8 @@ impl<W: Write> Records<W> {
             Field::Seq => sample.seq.into(),
             Field::Start => sample.start.into(),
             Field::Lost => (*lost).into(),
-        }));
-        self.writer.record(&self.row)
+        });
+        self.writer.record(&row.collect::<Vec<Value<'_>>>())
     }
 
     /// Writes what has been gathered.
@@ -169,14 +173,18 @@ impl<W: Write> Records<W> {
     }
 }
 
+/// What is known of a task whose samples come.
+struct Known {
+    // None: it was removed before its name could be read.
+    name: Option<String>,
+    chosen: bool,
+}
+
 /// The tasks that are shown: all, or those that were chosen when they were first seen.
 struct Shows<'a> {
     monitor: &'a Monitor,
     chooser: Chooser,
-    names: HashMap<Id, String>,
-    chosen: HashSet<Id>,
-    // Those that `taskmonitor_tasks` did not have when it was read last: it need not be read for them again.
-    unknown: HashSet<Id>,
+    known: FxHashMap<Id, Known>,
     looked: Instant,
 }
 
@@ -185,44 +193,49 @@ const NAMES_LAST: Duration = Duration::from_secs(10);
 
 impl<'a> Shows<'a> {
     fn new(monitor: &'a Monitor, args: &Show) -> Result<Self, Failure> {
-        let mut this = Self {
-            monitor,
-            chooser: Chooser::new(&args.selector)?,
-            names: HashMap::new(),
-            chosen: HashSet::new(),
-            unknown: HashSet::new(),
-            looked: Instant::now(),
-        };
+        let chooser = Chooser::new(&args.selector)?;
+        let mut this = Self { monitor, chooser, known: FxHashMap::default(), looked: Instant::now() };
         this.look()?;
         Ok(this)
     }
 
     fn look(&mut self) -> Result<(), Failure> {
         let tasks = self.monitor.tasks()?;
-        self.names = choose::names(&tasks);
-        let chosen = self.chooser.of_tasks(self.monitor.root(), tasks)?;
-        // Whoever was chosen stays so: of a task that has exited less is known.
-        self.chosen.retain(|id| self.names.contains_key(id));
-        self.chosen.extend(chosen.iter().map(taskmonitor::Task::id));
-        self.unknown.clear();
+        let mut known: FxHashMap<Id, Known> = tasks
+            .iter()
+            // Whoever was chosen stays so: of a task that has exited less is known.
+            .map(|task| (task.id(), task.name(), self.known.get(&task.id()).is_some_and(|known| known.chosen)))
+            .map(|(id, name, chosen)| (id, Known { name: Some(name), chosen }))
+            .collect();
+        for task in self.chooser.of_tasks(self.monitor.root(), tasks)? {
+            known.entry(task.id()).and_modify(|known| known.chosen = true);
+        }
+        self.known = known;
         self.looked = Instant::now();
         Ok(())
     }
 
     /// Learns of the tasks of `samples` that are new.
     fn learn(&mut self, samples: &[Sample]) -> Result<(), Failure> {
-        let new = |id: &Id| !self.names.contains_key(id) && !self.unknown.contains(id);
-        if self.looked.elapsed() > NAMES_LAST || samples.iter().any(|sample| new(&sample.id())) {
-            self.look()?;
-            let gone = samples.iter().map(Sample::id).filter(|id| !self.names.contains_key(id));
-            self.unknown = gone.collect();
+        let known = |sample: &Sample| self.known.contains_key(&sample.id());
+        if self.looked.elapsed() <= NAMES_LAST && samples.iter().all(known) {
+            return Ok(());
+        }
+        self.look()?;
+        // One that has been removed meanwhile is shown only where all are, and not looked for again.
+        let chosen = self.chooser.is_empty();
+        for sample in samples {
+            self.known.entry(sample.id()).or_insert(Known { name: None, chosen });
         }
         Ok(())
     }
 
     fn wants(&self, sample: &Sample) -> bool {
-        // One that was removed before its name could be read is shown only where all are.
-        self.chosen.contains(&sample.id()) || self.chooser.is_empty()
+        self.known.get(&sample.id()).is_some_and(|known| known.chosen)
+    }
+
+    fn name(&self, id: &Id) -> Option<&str> {
+        self.known.get(id)?.name.as_deref()
     }
 }
 
@@ -235,7 +248,7 @@ pub fn show(monitor: &Monitor, args: &Show, booted: Option<i64>) -> Result<(), F
     let mut records = Records::new(io::stdout(), args.format, &args.fields, args.raw, clock);
     let mut follow = monitor.follow()?;
     let mut shows = Shows::new(monitor, args)?;
-    if shows.chosen.is_empty() && !shows.chooser.is_empty() && !args.follow {
+    if !args.follow && !shows.chooser.is_empty() && !shows.known.values().any(|known| known.chosen) {
         return Err(Failure::Other("no monitored task is chosen by that".to_owned()));
     }
     let mut series = Series::new(args.every);
@@ -256,8 +269,7 @@ pub fn show(monitor: &Monitor, args: &Show, booted: Option<i64>) -> Result<(), F
         for &sample in samples.iter().filter(|sample| sample.time < until && shows.wants(sample)) {
             series.push(sample, |point| {
                 if point.sample.time >= since && failed.is_none() {
-                    let name = shows.names.get(&point.sample.id());
-                    failed = records.point(&point, name.map(String::as_str)).err();
+                    failed = records.point(&point, shows.name(&point.sample.id())).err();
                 }
             });
         }
@@ -270,8 +282,7 @@ pub fn show(monitor: &Monitor, args: &Show, booted: Option<i64>) -> Result<(), F
     }
     series.finish(|point| {
         if point.sample.time >= since && failed.is_none() {
-            let name = shows.names.get(&point.sample.id());
-            failed = records.point(&point, name.map(String::as_str)).err();
+            failed = records.point(&point, shows.name(&point.sample.id())).err();
         }
     });
     failed.map_or(Ok(()), Err).and_then(|()| records.flush()).map_err(|e| Failure::output(&e))

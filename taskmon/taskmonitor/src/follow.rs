@@ -67,7 +67,7 @@ impl Follow {
             };
             let filled = self.held + read;
             let mut rest = self.buffer.get(..filled).unwrap_or_default();
-            while let Some(end) = rest.iter().position(|&b| b == b'\n') {
+            while let Some(end) = memchr::memchr(b'\n', rest) {
                 let (line, behind) = rest.split_at(end);
                 take(Sample::parse(line).map_err(|e| Error::line(&self.path, line, e))?);
                 count += 1;

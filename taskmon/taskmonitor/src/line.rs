@@ -35,16 +35,30 @@ impl<'a> Pairs<'a> {
 
     /// The value as a number, of decimal digits alone.
     pub(crate) fn number(&mut self, key: &'static str) -> Result<u64, LineError> {
-        let value = self.value()?;
+        let mut rest = self.0;
         let mut number = 0_u64;
-        for &b in value {
-            let digit = b.wrapping_sub(b'0');
-            number = (digit < 10)
-                .then(|| number.checked_mul(10)?.checked_add(u64::from(digit)))
-                .flatten()
-                .ok_or(LineError::Value(key))?;
+        while let [first, behind @ ..] = rest {
+            rest = behind;
+            let digit = first.wrapping_sub(b'0');
+            if digit < 10 {
+                number = number
+                    .checked_mul(10)
+                    .and_then(|number| number.checked_add(digit.into()))
+                    .ok_or(LineError::Value(key))?;
+            } else if *first == b' ' {
+                break;
+            } else {
+                return Err(LineError::Value(key));
+            }
         }
-        Ok(number)
+        // At least one digit, in front of a blank or of the end.
+        match self.0 {
+            [] | [b' ', ..] => Err(LineError::Odd),
+            _ => {
+                self.0 = rest;
+                Ok(number)
+            }
+        }
     }
 
     /// The value as a number that fits into 32 bits.
