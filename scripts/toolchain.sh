@@ -13,23 +13,24 @@ TOOLCHAIN_PACKAGES=(
 )
 # For the kernels that find mistakes.
 TOOLCHAIN_CLANG=(clang lld llvm)
+# For taskmon. (What TOOLCHAIN_ID is made of is not among them: a kernel is not made anew for them.)
+TOOLCHAIN_CARGO=(ca-certificates cargo)
 
 # toolchain_open PACKAGE...: sets TOOLCHAIN to the folder that holds the tools ("/" on a machine of
 # that suite), and TOOLCHAIN_ID to what identifies them. PACKAGE are those that a kernel needs
 # besides (its compiler). A folder has all that any kernel needs. Needs archive_open.
 toolchain_open() {
-	local host key
+	local key
 	TOOLCHAIN_PACKAGES+=("$@")
-	host=$(. /etc/os-release && echo "${ID-}-${VERSION_CODENAME-}")
-	if [[ $host == "debian-$TOOLCHAIN_SUITE" ]]; then
+	if toolchain_is_here; then
 		TOOLCHAIN=/
-		toolchain_install_here
+		toolchain_install_here "${TOOLCHAIN_PACKAGES[@]}"
 		TOOLCHAIN_ID=$(toolchain_versions)
 		return
 	fi
 	((EUID == 0)) ||
 		die "root is needed, to make and enter a folder of Debian $TOOLCHAIN_SUITE with its compilers: run this as root (or, as any user, on Debian $TOOLCHAIN_SUITE)"
-	TOOLCHAIN_PACKAGES+=("${TOOLCHAIN_CLANG[@]}")
+	TOOLCHAIN_PACKAGES+=("${TOOLCHAIN_CLANG[@]}" "${TOOLCHAIN_CARGO[@]}")
 	key=$(printf '%s\n' "$TOOLCHAIN_SUITE" "${TOOLCHAIN_PACKAGES[@]}" | sort -u | sha256sum)
 	TOOLCHAIN=$CACHE/toolchain/$TOOLCHAIN_SUITE-${key::12}
 	lock "toolchain-$TOOLCHAIN_SUITE"
@@ -39,6 +40,13 @@ toolchain_open() {
 	TOOLCHAIN=$TOOLCHAIN/root
 }
 
+# toolchain_is_here: whether this machine is the suite itself.
+toolchain_is_here() {
+	local host
+	host=$(. /etc/os-release && echo "${ID-}-${VERSION_CODENAME-}")
+	[[ $host == "debian-$TOOLCHAIN_SUITE" ]]
+}
+
 # toolchain_versions [ROOT]: what decides whether a module fits a kernel.
 toolchain_versions() {
 	# shellcheck disable=SC2016
@@ -46,9 +54,10 @@ toolchain_versions() {
 		"${TOOLCHAIN_PACKAGES[@]}" | grep -E '^(bindgen|clang|debhelper|gcc-|lld|llvm|pahole|rust)' | sort -u
 }
 
+# toolchain_install_here PACKAGE...
 toolchain_install_here() {
 	local p missing=()
-	for p in "${TOOLCHAIN_PACKAGES[@]}"; do
+	for p; do
 		# shellcheck disable=SC2016
 		[[ $(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null) == installed ]] || missing+=("$p")
 	done

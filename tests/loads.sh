@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# What the loads of tests/loads.guest need of other packages. To be sourced behind scripts/build.sh.
+# What the loads of tests/loads.guest, and measurements, need of other packages. To be sourced behind scripts/build.sh.
 
 # nginx of the suite, with the libraries that it needs. Sets NGINX to the folder.
 nginx_open() {
@@ -55,4 +55,23 @@ loads_open() {
 			usr/sbin/nginx usr/lib/x86_64-linux-gnu; then
 		die "could not pack what the guest needs (see above)"
 	fi
+}
+
+# pidstat of the suite, with the loader and the library that it needs. Sets PIDSTAT to options of the machine.
+pidstat_open() {
+	local sysstat libc folder libraries
+	sysstat=$(archive_version sysstat)
+	libc=$(archive_version libc6)
+	folder=$CACHE/guest/sysstat-${sysstat//[^0-9A-Za-z.+-]/_}-libc-${libc//[^0-9A-Za-z.+-]/_}
+	lock guest
+	if [[ ! -e $folder/complete ]]; then
+		discard "$folder"
+		mkdir -p "$folder"
+		stage "guest: sysstat $sysstat" fetch "$folder" "sysstat=$sysstat" "libc6=$libc" ||
+			die "could not fetch sysstat and libc6 (see above): is the network there?"
+		printf '%s\n' "sysstat=$sysstat" "libc6=$libc" | complete "$folder"
+	fi
+	unlock
+	libraries=$(dirname "$(find "$folder" -name libc.so.6 | head -n 1)")
+	PIDSTAT=(-f "$folder/usr/bin/pidstat" -f "$libraries/libc.so.6" -f "$libraries/ld-linux-x86-64.so.2:ld.so")
 }

@@ -91,11 +91,13 @@ pub struct Run {
     pub command: Vec<OsString>,
 }
 
-/// What to choose tasks by. Several values of one option choose those that match any of them; several options, those
-/// that match all of them. PIDs are chosen besides.
+/// What to choose tasks by.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Selector {
     /// PIDs: of a process, or of a single thread
+    ///
+    /// They are chosen whatever the options say. Several values of one option choose the tasks that match any of them;
+    /// several options, those that match all of them.
     #[arg(value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pub pids: Vec<u32>,
 

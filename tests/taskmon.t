@@ -1,0 +1,480 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=dash source-path=SCRIPTDIR
+# programs: taskmon
+# vm: -m 1024
+#
+# The companion against the module: what it adds, removes, lists and shows is what is there.
+
+. ./guest.sh
+
+# A user without rights, and others by name.
+mkdir -p /etc
+printf '%s\n' 'root:x:0:0::/:/bin/sh' 'nobody:x:65534:65534::/:/bin/sh' >/etc/passwd
+
+# As that user. (It runs the program by its path, so there must not be one already.)
+as_nobody() {
+	start-stop-daemon -S -q -c 65534:65534 -x "$@"
+}
+
+# says STATUS TEXT ARGUMENT...: taskmon ends with that status, and says just that, on stderr, in a line.
+says() {
+	wanted=$1 text=$2 status=0
+	shift 2
+	"$@" >"$T/said" 2>"$T/errors" || status=$?
+	same "status of $*" "$status" "$wanted"
+	# (But for the trace of a function.)
+	same "what $* says" "$(grep -v '^+' "$T/errors")" "$text"
+	same "output of $*" "$(cat "$T/said")" ""
+}
+
+# csv KEY [FILE]: the values of that column.
+csv() {
+	awk -F , -v key="$1" '
+		NR == 1 { for (i = 1; i <= NF; i++) if ($i == key) column = i; next }
+		{ print $column }' "${2-$T/out}"
+}
+
+# monitored: the PIDs, in the order in which they were added.
+monitored() {
+	cut -d ' ' -f 2 "$TASKS" | xargs
+}
+
+# spinning: a task that counts. Sets PID.
+spinning() {
+	./loads spin &
+	PID=$!
+	echo "$PID" >>"$T/pids"
+}
+
+# whole FILE COLUMNS: each line of it is one, with as many columns.
+whole() {
+	[ -s "$1" ] || fail "$1 is empty"
+	same "the last byte of $1" "$(tail -c 1 "$1" | od -An -tx1 | tr -d ' ')" 0a
+	awk -F , -v n="$2" 'NF != n { print "line " NR ": " $0; bad = 1 } END { exit bad }' "$1" || fail "not whole: $1"
+}
+
+# each_once FILE: (pid, start, seq, lost by column) of each task seq increases strictly, and lost says by how much more than
+# one. Prints how many were lost.
+each_once() {
+	awk -F , '
+		NR == 1 {
+			for (i = 1; i <= NF; i++)
+				at[$i] = i
+			next
+		}
+		{
+			task = $at["pid"] " " $at["start_ns"]
+			seq = $at["seq"]
+			lost = $at["lost"]
+			if (task in last && seq != last[task] + 1 + lost) {
+				print "line " NR ": seq " seq " behind " last[task] ", lost " lost
+				bad = 1
+				exit
+			}
+			# Over a gap nothing is made up.
+			if (task in last && (lost > 0) != ($at["cpu_percent"] == "")) {
+				print "line " NR ": lost " lost ", and a usage of \"" $at["cpu_percent"] "\""
+				bad = 1
+				exit
+			}
+			last[task] = seq
+			sum += lost
+		}
+		END {
+			if (bad)
+				exit 1
+			print sum + 0
+		}' "$1"
+}
+
+case_help_and_mistakes() {
+	load
+	same version "$(./taskmon --version)" "taskmon $(cat /sys/module/taskmonitor/version)"
+	./taskmon --help | grep -q '^Exit status' || fail "no help"
+	for arguments in "" nonsense "list --nonsense" "show --since soon" "show --fields nonsense" "add" "remove" "add 0" "add x" \
+		"show --raw --every 1s"; do
+		status=0
+		# shellcheck disable=SC2086 # words
+		./taskmon $arguments >"$T/out" 2>"$T/errors" || status=$?
+		same "status of taskmon $arguments" "$status" 2
+		[ -s "$T/errors" ] || fail "taskmon $arguments says nothing"
+	done
+}
+
+case_without_the_module() {
+	for command in "list" "show" "show --follow" "add 1" "remove 1"; do
+		# shellcheck disable=SC2086 # words
+		says 1 "taskmon: the kernel module taskmonitor is not loaded; as root: modprobe taskmonitor" ./taskmon $command
+	done
+}
+
+case_without_rights() {
+	load "target=1"
+	for command in "list" "show" "remove 1"; do
+		file=$FOLLOW
+		case $command in
+		list | remove*) file=$TASKS ;;
+		esac
+		# shellcheck disable=SC2086 # words
+		says 1 "taskmon: no permission for $file; run this as root" as_nobody ./taskmon -- $command
+	done
+	says 1 "taskmon: no permission for $SYSFS; run this as root" as_nobody ./taskmon -- add 1
+	same tasks "$(monitored)" 1
+}
+
+case_without_debugfs() {
+	load "target=1"
+	umount /sys/kernel/debug
+	status=0
+	./taskmon list >"$T/out" 2>"$T/errors" || status=$?
+	mount -t debugfs debugfs /sys/kernel/debug
+	same status "$status" 1
+	same said "$(cat "$T/errors")" "taskmon: debugfs is not mounted on /sys/kernel/debug; as root: mount -t debugfs none /sys/kernel/debug"
+}
+
+case_add_and_remove_by_pid() {
+	spawn pause
+	load
+	./taskmon add "$PID" 1 "$PID" >"$T/out"
+	same said "$(cat "$T/out")" "$PID: added
+1: added"
+	same tasks "$(monitored)" "$PID 1"
+	./taskmon add 1 >"$T/out"
+	same "said of one that is there" "$(cat "$T/out")" "1: monitored already"
+	status=0
+	./taskmon add 4194303 2 >"$T/out" 2>"$T/errors" || status=$?
+	same "status with one that does not exist" "$status" 1
+	same "said of it" "$(cat "$T/errors")" "taskmon: 4194303: not added: there is no such task"
+	same "said of the other" "$(cat "$T/out")" "2: added"
+	./taskmon remove 1 "$PID" >"$T/out"
+	same said "$(sort "$T/out")" "$(printf '%s\n' "1: removed" "$PID: removed" | sort)"
+	same tasks "$(monitored)" 2
+	says 1 "taskmon: $PID: not removed: it is not monitored" ./taskmon remove "$PID"
+}
+
+case_add_and_remove_by_name() {
+	spawn named 'a b'
+	a=$PID
+	spawn named 'ab,c'
+	b=$PID
+	spawn named 'zzz'
+	load
+	./taskmon add --name 'a b' >"$T/out"
+	same said "$(cat "$T/out")" "$a: added"
+	./taskmon add --name '/^a.*[bc]$/' >"$T/out"
+	same said "$(cat "$T/out")" "$a: monitored already
+$b: added"
+	./taskmon add --name zzz --name nothing >"$T/out"
+	same tasks "$(monitored)" "$a $b $PID"
+	says 1 "taskmon: no task is chosen by that" ./taskmon add --name zz
+	says 1 'taskmon: "(" is no regular expression: found open group without closing '"')'" ./taskmon add --name '/(/'
+	# What has exited has its name still.
+	end_task "$b"
+	await ended "$b"
+	./taskmon remove --name '/^ab/' >"$T/out"
+	same said "$(cat "$T/out")" "$b: removed"
+	same tasks "$(monitored)" "$a $PID"
+	./taskmon list --name zzz --format csv >"$T/out"
+	same "in the list" "$(csv pid)" "$PID"
+	same "its name" "$(csv name)" zzz
+}
+
+case_add_children() {
+	sh -c './helper pause & ./helper pause & sh -c "./helper pause & wait" & wait' >/dev/null &
+	root=$!
+	# A shell, two helpers with a child each, a shell with one.
+	await family "$root" 8
+	cat "$T/family" >>"$T/pids"
+	spawn pause
+	load
+	./taskmon add "$root" --children >"$T/out"
+	same "tasks" "$(monitored | tr ' ' '\n' | sort -n | xargs)" "$(xargs <"$T/family")"
+	same "the first" "$(head -n 1 "$T/out")" "$root: added"
+	./taskmon remove --children "$root" >"$T/out"
+	same tasks "$(monitored)" ""
+}
+
+# family PID N: it and its descendants are N; they are in $T/family.
+family() {
+	awk -v root="$1" '
+		{
+			sub(/\(.*\)/, "-")
+			parent[$1] = $4
+		}
+		END {
+			for (pid in parent) {
+				for (p = pid; p != root && p > 1; p = parent[p])
+					;
+				if (p == root)
+					print pid
+			}
+		}' /proc/[0-9]*/stat | sort -n >"$T/family"
+	[ "$(wc -l <"$T/family")" = "$2" ]
+}
+
+case_add_by_user() {
+	# (Not by a function, which would be a process of its own.)
+	start-stop-daemon -S -q -c 65534:65534 -x ./loads -- wake 1000 &
+	echo $! >>"$T/pids"
+	await theirs $!
+	load
+	./taskmon add --user 65534 >"$T/out"
+	same said "$(cat "$T/out")" "$!: added"
+	./taskmon remove --user nobody >"$T/out"
+	same said "$(cat "$T/out")" "$!: removed"
+	./taskmon add --user nobody --name nothing >"$T/out" 2>"$T/errors" && fail "both need not match"
+	says 1 'taskmon: there is no user "nonsense"' ./taskmon add --user nonsense
+	# Root's are many, the program itself is not among them, and none is missed.
+	./taskmon add --user root >"$T/out"
+	grep -v ': added$' "$T/out" | grep -v ': has ended meanwhile$' && fail "something else is said"
+	grep -qx "1: added" "$T/out" || fail "not init"
+	grep -qx "$$: added" "$T/out" || fail "not this shell"
+	same "those of others" "$(monitored | tr ' ' '\n' | grep -cx $! || :)" 0
+}
+
+theirs() {
+	[ "$(stat -c %u "/proc/$1")" = 65534 ] && grep -qx loads "/proc/$1/comm"
+}
+
+case_add_by_control_group() {
+	mkdir -p "$T/groups"
+	mount -t cgroup2 none "$T/groups"
+	mkdir -p "$T/groups/a.slice/b.service" "$T/groups/ab.slice"
+	spawn pause
+	a=$PID
+	echo "$PID" >"$T/groups/a.slice/cgroup.procs"
+	spawn pause
+	b=$PID
+	echo "$PID" >"$T/groups/a.slice/b.service/cgroup.procs"
+	spawn pause
+	echo "$PID" >"$T/groups/ab.slice/cgroup.procs"
+	load
+	./taskmon add --cgroup /a.slice >"$T/out"
+	same "those in the group and below" "$(monitored)" "$a $b"
+	./taskmon remove --unit b >"$T/out"
+	same "without the unit's" "$(monitored)" "$a"
+	./taskmon add --unit ab.slice >"$T/out"
+	same "with another unit's" "$(monitored)" "$a $PID"
+	end_task "$a"
+	end_task "$b"
+	end_task
+	umount "$T/groups"
+}
+
+case_as_many_as_there_may_be() {
+	spawn threads 5 0
+	load max_tasks=3
+	status=0
+	# shellcheck disable=SC2046 # words
+	./taskmon add $(sed -n 's/^tid //p' "$OUT") >"$T/out" 2>"$T/errors" || status=$?
+	same status "$status" 1
+	same added "$(grep -c ': added$' "$T/out")" 3
+	same "said of the next" "$(sed 's/[0-9]* *:/N:/2' "$T/errors" | sed 's/: [0-9]*:/: N:/')" \
+		"taskmon: N: not added: as many tasks as max_tasks allows are monitored"
+}
+
+# All in one output, each once, the one that counts at what it takes and those that sleep at nothing.
+case_a_list_of_thousands() {
+	n=$(few 5000)
+	LIMIT=300
+	load "period_us=1000000 max_mib=200"
+	spawn threads "$n" 0
+	sed -n 's/^tid //p' "$OUT" | xargs -n 1000 ./taskmon add >"$T/added"
+	same added "$(grep -c ': added$' "$T/added")" "$n"
+	spinning
+	echo "$PID" >"$FILE"
+	await has_taken "$PID" 4
+	./taskmon list --format csv >"$T/out"
+	whole "$T/out" 10
+	same "tasks in the list" "$(csv pid | sort -u | wc -l)" $((n + 1))
+	same "their order" "$(csv pid | cksum)" "$(cut -d ' ' -f 2 "$TASKS" | cksum)"
+	between "% of one that counts" "$(awk -F , -v pid="$PID" '$1 == pid { print $3 }' "$T/out")" 50 110
+	same "usage of those that sleep" "$(awk -F , -v pid="$PID" 'NR > 1 && $1 != pid { print $3 }' "$T/out" | sort | uniq -c | xargs)" \
+		"$n 0.000"
+	./taskmon list >"$T/table"
+	same "lines of the table" "$(wc -l <"$T/table")" $((n + 2))
+	same "its widest line" "$(awk '{ if (length() > 110) print length() }' "$T/table")" ""
+	./taskmon list "$PID" --format ndjson >"$T/out"
+	same "one of them" "$(sed 's/,"cpu_percent.*//' "$T/out")" "{\"pid\":$PID,\"state\":\"R\""
+	note "list of $((n + 1)) tasks, $(total samples) samples: $( (time -f '%e s, of which %U user and %S system' ./taskmon list >/dev/null) 2>&1 | grep -v '^+')"
+}
+
+case_a_list_says_what_was_lost() {
+	spawn pause
+	load "target=$PID period_us=1000 max_samples=20"
+	await has_taken "$PID" 100
+	echo stop >"$FILE"
+	still "$PID"
+	./taskmon list --format csv >"$T/out"
+	for key in samples missed evicted reclaimed; do
+		same "$key" "$(csv "$key")" "$(last "$PID" "$key")"
+	done
+	same samples "$(csv samples)" 20
+}
+
+case_raw_is_what_the_kernel_says() {
+	spawn pause
+	load "target=1,$PID,2 period_us=1000"
+	later "$PID" 300
+	end_task
+	await ended "$PID"
+	echo stop >"$FILE"
+	cat "$FOLLOW" >"$T/kernel"
+	./taskmon show --raw --format kv >"$T/out"
+	cmp "$T/kernel" "$T/out" || fail "not what the kernel says"
+	grep "^pid 2 " "$T/kernel" >"$T/of2"
+	./taskmon show 2 --raw --format kv | cmp - "$T/of2" || fail "not what it says of one task"
+	# With a choice by hand in force, too, which stays.
+	echo "print 1" >"$FILE"
+	./taskmon show --raw --format kv | cmp "$T/kernel" - || fail "another's choice counts"
+	./taskmon list >/dev/null
+	same "the choice" "$(shown)" 1
+}
+
+# Rates of a task that counts: those that its counters and times come to, of single samples and of spans.
+case_rates_of_one_that_counts() {
+	spinning
+	load "target=$PID,1 period_us=100000"
+	later "$PID" 60
+	echo stop >"$FILE"
+	still "$PID"
+	samples "$PID" | awk '
+		{
+			if (NR > 1 && $20 == seq + 1) {
+				printf "%.3f\n", ($4 + $6 - cpu) * 100 / ($8 - time)
+				used += $4 + $6 - cpu
+				passed += $8 - time
+			} else {
+				print ""
+			}
+			cpu = $4 + $6
+			time = $8
+			seq = $20
+		}
+		END { printf "%.3f\n", used * 100 / passed }' >"$T/reckoned"
+	./taskmon show "$PID" --format csv >"$T/out"
+	whole "$T/out" 14
+	# (Another program rounds the last digit otherwise.)
+	csv cpu_percent >"$T/rates"
+	./taskmon show "$PID" --every 999h --format csv >"$T/out"
+	csv cpu_percent >>"$T/rates"
+	paste "$T/rates" "$T/reckoned" | awk -F '\t' '
+		($1 == "") != ($2 == "") || $1 - $2 > 0.0015 || $2 - $1 > 0.0015 { print "line " NR ": " $0; bad = 1 }
+		END { exit bad || NR < 60 }' || fail "not the rates that they come to"
+	between "% of all its time" "$(tail -n 1 "$T/rates")" 50 105
+
+	./taskmon show "$PID" --every 1s --format csv >"$T/spans"
+	whole "$T/spans" 14
+	samples "$PID" | awk '{ n += int($8 / 1000000000) != last; last = int($8 / 1000000000) } END { print n }' >"$T/reckoned"
+	same spans "$(csv pid "$T/spans" | wc -l)" "$(cat "$T/reckoned")"
+	same "whose they are" "$(csv pid "$T/spans" | sort -u)" "$PID"
+	# A table, for people, with what they choose.
+	./taskmon show "$PID" --fields seq,name,cpu >"$T/out"
+	same "its head" "$(head -n 1 "$T/out" | xargs)" "SEQ NAME %CPU"
+	same "its lines" "$(awk 'NR > 1 && $2 == "loads"' "$T/out" | wc -l)" "$(last "$PID" samples)"
+}
+
+case_since_and_until() {
+	load "target=1 period_us=100000"
+	later 1 30
+	echo stop >"$FILE"
+	still 1
+	all=$(last 1 samples)
+	same "of the last hour" "$(./taskmon show --since 1h --format csv --fields seq | sed 1d | wc -l)" "$all"
+	same "until before" "$(./taskmon show --until 1h --format csv --fields seq | sed 1d | wc -l)" 0
+	same "since then" "$(./taskmon show --since 2100-01-01T00:00:00Z --format csv --fields seq | sed 1d | wc -l)" 0
+	# What is before one of them is not behind it. (The clock is told of in milliseconds.)
+	at=$(./taskmon show --format csv --fields time | sed -n 12p)
+	before=$(./taskmon show --until "$at" --format csv --fields seq | sed 1d | wc -l)
+	behind=$(./taskmon show --since "$at" --format csv --fields seq | sed 1d | wc -l)
+	between "before $at" "$before" 9 11
+	between "both" $((before + behind)) $((all - 1)) $((all + 1))
+	# A rate at the first of them is that since the one before, which is not shown.
+	same "usage at first" "$(./taskmon show --since "$at" --format csv --fields cpu | sed -n 2p | wc -w)" 1
+}
+
+case_following_an_exit() {
+	spawn pause
+	load "target=$PID period_us=100000"
+	./taskmon show --follow --format csv "$PID" >"$T/out" &
+	follower=$!
+	echo $follower >>"$T/pids"
+	await [ -s "$T/out" ]
+	end_task
+	await grep -q ,X, "$T/out"
+	# One that comes later is there, too, if all are asked for; here it is not.
+	echo 1 >"$FILE"
+	later 1 5
+	kill -INT $follower
+	wait $follower || fail "it ended with status $?"
+	whole "$T/out" 14
+	same tasks "$(csv pid | sort -u)" "$PID"
+	same "its end" "$(csv state | tail -n 1)" X
+}
+
+# A reader that is too slow, at the shortest history: what it gets is in order, each once, what it does not get is
+# counted, and it ends with a whole line when it is told to.
+case_following_while_samples_are_evicted() {
+	spawn threads 10 0
+	load "period_us=1000 max_samples=50"
+	sed -n 's/^tid //p' "$OUT" >"$FILE"
+	tid=$(sed -n 's/^tid //p' "$OUT" | head -n 1)
+	mkfifo "$T/pipe"
+	cat <"$T/pipe" >"$T/out" &
+	reader=$!
+	./taskmon show --follow --format csv >"$T/pipe" &
+	follower=$!
+	echo "$follower $reader" | tr ' ' '\n' >>"$T/pids"
+	await [ -s "$T/out" ]
+	for _ in 1 2 3; do
+		later "$tid" 20
+		kill -STOP $follower
+		later "$tid" 300
+		kill -CONT $follower
+		size=$(wc -c <"$T/out")
+		await larger "$T/out" "$size"
+	done
+	kill -INT $follower
+	wait $follower || fail "it ended with status $?"
+	wait $reader
+	rm "$T/pipe"
+	whole "$T/out" 14
+	same tasks "$(csv pid | sort -u | wc -l)" 10
+	lost=$(each_once "$T/out") || fail "$lost"
+	# Of each pause and task, all but what is kept.
+	between "lost samples" "$lost" $((3 * 10 * 200)) 1000000
+	note "$(csv pid | wc -l) lines, $lost lost samples"
+}
+
+larger() {
+	[ "$(wc -c <"$1")" -gt "$2" ]
+}
+
+case_nobody_reads_any_more() {
+	load "target=1,2 period_us=1000"
+	later 1 500
+	{
+		status=0
+		./taskmon show --follow --format ndjson 2>"$T/errors" || status=$?
+		echo "$status" >"$T/status"
+	} | head -n 3 >"$T/out"
+	same lines "$(wc -l <"$T/out")" 3
+	await [ -s "$T/status" ]
+	same "status" "$(cat "$T/status")" 0
+	same "what it says" "$(cat "$T/errors")" ""
+}
+
+# A reader that has the file open keeps the module; one that has been interrupted does not.
+case_rmmod_after_an_interruption() {
+	load "target=1 period_us=10000"
+	./taskmon show --follow >"$T/out" &
+	follower=$!
+	echo $follower >>"$T/pids"
+	await [ -s "$T/out" ]
+	same rmmod "$(./helper rmmod taskmonitor)" EAGAIN
+	kill -TERM $follower
+	wait $follower || fail "it ended with status $?"
+	unload
+}
+
+run_cases "$@"
