@@ -4,12 +4,16 @@
 
 mod choose;
 mod cli;
+mod hold;
 mod list;
 mod manual;
 mod output;
+mod period;
 mod rate;
+mod run;
 mod show;
 mod signals;
+mod summary;
 mod times;
 
 use std::io;
@@ -71,7 +75,9 @@ fn main() -> ExitCode {
         Command::Show(args) => {
             Monitor::open(root).map_err(Failure::from).and_then(|m| show::show(&m, args, cli.booted))
         }
-        Command::Run(_) | Command::Export(_) | Command::Doctor(_) => Err(Failure::Other("not there yet".to_owned())),
+        Command::Run(args) => return run::run(root, args, cli.booted),
+        Command::Hold(args) => return hold::hold(args),
+        Command::Export(_) | Command::Doctor(_) => Err(Failure::Other("not there yet".to_owned())),
     };
     match done {
         Ok(()) | Err(Failure::Unread) => ExitCode::SUCCESS,
