@@ -220,7 +220,10 @@ impl Signals {
         let failed = |e: io::Error| Failure::other("cannot handle signals", e);
         // If it came ignored, the kernel would reap the command by itself, and tell nobody.
         flag::register(libc::SIGCHLD, Arc::default()).map_err(failed)?;
-        self.0.thread_block().map_err(|e| failed(e.into()))?;
+        let mut blocked = self.0;
+        // A file that may not grow any more is an error like others.
+        blocked.add(Signal::SIGXFSZ);
+        blocked.thread_block().map_err(|e| failed(e.into()))?;
         SignalFd::with_flags(&self.0, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map_err(|e| failed(e.into()))
     }
 }
@@ -419,7 +422,7 @@ impl Log {
     }
 }
 
-/// A file that holds what was written at once either whole or not at all.
+/// A file of whole lines, also when there is no room for more.
 struct Whole {
     file: File,
     good: u64,
@@ -427,13 +430,25 @@ struct Whole {
 
 impl Write for Whole {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let written = self.file.write_all(buffer);
-        match written {
-            Ok(()) => self.good += buffer.len() as u64,
-            // (What is no file has no length.)
-            Err(_) => drop(self.file.set_len(self.good)),
-        }
-        written.map(|()| buffer.len())
+        let mut left = buffer;
+        let failed = loop {
+            match self.file.write(left) {
+                Ok(0) => break Some(io::ErrorKind::WriteZero.into()),
+                Ok(written) => left = left.get(written..).unwrap_or_default(),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => break Some(e),
+            }
+            if left.is_empty() {
+                break None;
+            }
+        };
+        let written = buffer.get(..buffer.len() - left.len()).unwrap_or_default();
+        let whole = written.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
+        self.good += whole as u64;
+        let Some(e) = failed else { return Ok(buffer.len()) };
+        // (What is no file has no length.)
+        let _ = self.file.set_len(self.good);
+        Err(e)
     }
 
     fn flush(&mut self) -> io::Result<()> {
