@@ -11,6 +11,7 @@ use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -27,12 +28,18 @@ use std::time::Instant;
 use nix::fcntl::FcntlArg;
 use nix::fcntl::FdFlag;
 use nix::fcntl::fcntl;
+use nix::poll::PollFd;
+use nix::poll::PollFlags;
+use nix::poll::poll;
 use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
 const TASKMON: &str = env!("CARGO_BIN_EXE_taskmon");
+
+/// The longest that something is waited for.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A folder with the module in it, or what looks like it.
 struct Module(TempDir);
@@ -126,16 +133,27 @@ impl Running {
 
     /// Lets the command go on, and waits for its end. Gives the exit status and stderr.
     fn end(mut self) -> (Option<i32>, String) {
-        let _ = self.stdin.write_all(b"\n");
-        drop(self.stdin);
+        self.stdin.write_all(b"\n").unwrap();
+        self.wait()
+    }
+
+    /// Waits for its end.
+    fn wait(mut self) -> (Option<i32>, String) {
         let mut errors = String::new();
         self.taskmon.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
         (self.taskmon.wait().unwrap().code(), errors)
     }
 }
 
+impl Drop for Terminal {
+    /// Ends what is left if a test has failed.
+    fn drop(&mut self) {
+        let _ = self.shell.kill();
+    }
+}
+
 fn await_that(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(120);
+    let end = Instant::now() + LIMIT;
     while !condition() {
         assert!(Instant::now() < end, "waited in vain for: {what}");
         sleep(Duration::from_millis(10));
@@ -308,14 +326,10 @@ fn signals_are_passed_on() {
         if matches!(name, "WINCH" | "CONT") {
             continue;
         }
-        let (status, errors) = {
-            let fatal = module.start(&[], "ulimit -c 0; echo ready; read _; exit 3");
-            fatal.signal(signal);
-            // (The command may not read anything any more.)
-            fatal.end()
-        };
-        // Which comes first, the line or the signal, is not known: but nothing else can be.
-        assert!(matches!(status, Some(code) if code == 128 + number || code == 3), "{name}: {status:?}, {errors}");
+        let fatal = module.start(&[], "ulimit -c 0; echo ready; read _; exit 3");
+        fatal.signal(signal);
+        let (status, errors) = fatal.wait();
+        assert_eq!(status, Some(128 + number), "{name}: {errors}");
     }
 }
 
@@ -605,11 +619,16 @@ impl Terminal {
 
     /// Reads until the terminal shows `text`.
     fn shows(&mut self, text: &str) {
+        let end = Instant::now() + LIMIT;
         let mut buffer = [0; 4096];
         while !self.printed.contains(text) {
-            let read = self.master.read(&mut buffer).unwrap_or(0);
-            assert!(read > 0, "{text} does not come: {}", self.printed);
-            self.printed += &String::from_utf8_lossy(&buffer[..read]);
+            let ready = poll(&mut [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)], 1000_u16).unwrap();
+            assert!(ready > 0 || Instant::now() < end, "{text} does not come: {}", self.printed);
+            if ready > 0 {
+                let read = self.master.read(&mut buffer).unwrap_or(0);
+                assert!(read > 0, "{text} does not come: {}", self.printed);
+                self.printed += &String::from_utf8_lossy(&buffer[..read]);
+            }
         }
     }
 
@@ -628,7 +647,7 @@ fn a_signal_of_the_terminal_comes_once() {
     // (One that came twice would go unnoticed if the second came before the first was handled, but not each time.)
     let mut terminal = Terminal::new(
         &module,
-        "\"$0\" --root \"$1\" run -- sh -c 'n=0; trap \"n=\\$((n + 1)); echo got \\$n\" INT; trap \"exit \\$n\" USR1; \
+        "\"$0\" --root \"$1\" run -- sh -c 'n=0; trap \"n=\\$((n + 1)); echo got \\$n\" INT; trap \"kill \\$!; exit \\$n\" USR1; \
          sleep 1000 & echo rea''dy; while :; do wait; done'; echo en''ded $?",
     );
     terminal.shows("ready");
