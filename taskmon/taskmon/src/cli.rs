@@ -13,6 +13,7 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
 
+use crate::period;
 use crate::times::Moment;
 use crate::times::duration;
 
@@ -54,6 +55,8 @@ pub enum Command {
     Completions(Completions),
     #[command(hide = true)]
     Manual(Manual),
+    #[command(name = "__hold", hide = true)]
+    Hold(Hold),
 }
 
 /// Runs a command that is monitored from its first instruction on
@@ -71,7 +74,7 @@ Examples:
   taskmon run --period 10ms --csv samples.csv -- ./benchmark")]
 pub struct Run {
     /// Time between two samples, if it is shorter than that of the module: 10ms, 1s, ...
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = period::asked)]
     pub period: Option<Duration>,
 
     /// Writes the samples to FILE as comma-separated values
@@ -305,4 +308,18 @@ pub struct Completions {
 pub struct Manual {
     /// Where to
     pub folder: PathBuf,
+}
+
+/// A process that waits until it may turn into a command (see hold.rs)
+#[derive(Debug, Args)]
+pub struct Hold {
+    /// The pipe that says so
+    pub go: i32,
+
+    /// The pipe that it reports to
+    pub report: i32,
+
+    /// The command and its arguments
+    #[arg(required = true, last = true)]
+    pub command: Vec<OsString>,
 }

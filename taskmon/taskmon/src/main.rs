@@ -7,14 +7,18 @@ mod cli;
 mod doctor;
 mod export;
 mod exposition;
+mod hold;
 mod http;
 mod list;
 mod manual;
 mod metrics;
 mod output;
+mod period;
 mod rate;
+mod run;
 mod show;
 mod signals;
+mod summary;
 mod times;
 
 use std::io;
@@ -76,9 +80,10 @@ fn main() -> ExitCode {
         Command::Show(args) => {
             Monitor::open(root).map_err(Failure::from).and_then(|m| show::show(&m, args, cli.booted))
         }
+        Command::Run(args) => return run::run(root, args, cli.booted),
+        Command::Hold(args) => return hold::hold(args),
         Command::Export(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| export::export(&m, args)),
         Command::Doctor(_) => doctor::doctor(&root),
-        Command::Run(_) => Err(Failure::Other("not there yet".to_owned())),
     };
     match done {
         Ok(()) | Err(Failure::Unread) => ExitCode::SUCCESS,

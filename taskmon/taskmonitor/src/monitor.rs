@@ -92,7 +92,8 @@ impl Monitor {
 
     fn set_parameter(&self, name: &str, value: &str) -> Result<(), Error> {
         let path = self.root.parameter(name);
-        let write = || OpenOptions::new().write(true).open(&path)?.write_all(value.as_bytes());
+        // (The files of a test are longer than what is written to them.)
+        let write = || OpenOptions::new().write(true).truncate(true).open(&path)?.write_all(value.as_bytes());
         write().map_err(|e| match e.kind() {
             io::ErrorKind::InvalidInput => Error::Parameter { path: path.clone(), value: value.to_owned() },
             _ => Error::io(&self.root, &path, e),

@@ -1,0 +1,469 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `taskmon run`: what a command does and takes.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::poll::PollFd;
+use nix::poll::PollFlags;
+use nix::poll::PollTimeout;
+use nix::poll::poll;
+use nix::sys::resource::UsageWho;
+use nix::sys::signal::SigSet;
+use nix::sys::signal::Signal;
+use nix::sys::signal::kill;
+use nix::sys::signal::raise;
+use nix::sys::signalfd::SfdFlags;
+use nix::sys::signalfd::SignalFd;
+use nix::sys::signalfd::siginfo;
+use nix::sys::wait::Id as Child;
+use nix::sys::wait::WaitPidFlag;
+use nix::sys::wait::WaitStatus;
+use nix::sys::wait::waitid;
+use nix::unistd::Pid;
+use nix::unistd::getpgid;
+use nix::unistd::getpgrp;
+use procfs::process::Process;
+use signal_hook::flag;
+use taskmonitor::Command;
+use taskmonitor::Follow;
+use taskmonitor::Monitor;
+use taskmonitor::Reason;
+use taskmonitor::Root;
+use taskmonitor::Task;
+
+use crate::Failure;
+use crate::cli::Format;
+use crate::cli::Run;
+use crate::hold::Begun;
+use crate::hold::Fate;
+use crate::hold::Held;
+use crate::hold::Used;
+use crate::hold::boottime;
+use crate::period::Period;
+use crate::rate::Point;
+use crate::rate::Series;
+use crate::say;
+use crate::show::Records;
+use crate::summary::Seen;
+use crate::summary::Summary;
+use crate::summary::code;
+use crate::times::Clock;
+
+/// Exit statuses, as those of env.
+const FAILED: u8 = 125;
+const CANNOT_RUN: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
+/// What is passed on: whatever others send to tell a process something, or to end it. Those that stop and continue a job reach
+/// all of it, and do with taskmon what they do with the command.
+const PASSED_ON: [Signal; 13] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGALRM,
+    Signal::SIGTERM,
+    Signal::SIGCONT,
+    Signal::SIGVTALRM,
+    Signal::SIGPROF,
+    Signal::SIGWINCH,
+    Signal::SIGIO,
+    Signal::SIGPWR,
+];
+
+/// Samples are read that rarely, as reading takes time that the command could use.
+const REST: Duration = Duration::from_millis(100);
+/// The shortest period of the module.
+const SHORTEST: Duration = Duration::from_micros(100);
+
+/// `taskmon run`
+pub fn run(root: Root, args: &Run, booted: Option<i64>) -> ExitCode {
+    ExitCode::from(Monitor::open(root).map_err(Failure::from).and_then(|m| attempt(&m, args, booted)).unwrap_or_else(
+        |failure| {
+            say(failure);
+            FAILED
+        },
+    ))
+}
+
+fn attempt(monitor: &Monitor, args: &Run, booted: Option<i64>) -> Result<u8, Failure> {
+    let mut follow = monitor.follow()?;
+    let log = Log::new(args, Clock::new(booted).map_err(|e| Failure::other("the clock", e))?)?;
+    let signals = Signals::choose()?;
+    // (An exec may have made taskmon of a process that had children before.)
+    let before = Used::by(UsageWho::RUSAGE_CHILDREN)?;
+    // The command has the signals as they are now: as they were when taskmon began. Until they are blocked, one that ends taskmon
+    // also ends the process that it holds.
+    let held = Held::new(&args.command)?;
+    let signals = signals.block()?;
+    let period = Period::ask(monitor, args.period)?;
+    follow.skip()?;
+    let pid = held.pid().as_raw().unsigned_abs();
+    monitor.send(Command::Add(pid))?;
+    if !monitor.sampling().unwrap_or(true) {
+        say("the module does not sample now: it has been told to stop");
+    }
+    let mut watch = Watch {
+        name: name(&args.command),
+        pid,
+        held,
+        signals,
+        follow: Some(follow),
+        rest: rest(monitor),
+        series: Series::new(None),
+        seen: Seen::default(),
+        log,
+    };
+    let ended = watch.watch();
+    let end = boottime();
+    let tasks = monitor.tasks().unwrap_or_default();
+    watch.drain(*end.as_ref().unwrap_or(&u64::MAX));
+    watch.log.flush();
+    let (fate, status) = match ended {
+        Ok(ended) => ended,
+        Err(failure) => {
+            remove(monitor, pid, &tasks);
+            return Err(failure);
+        }
+    };
+    if !args.keep || !matches!(fate, Fate::Command(_)) {
+        remove(monitor, pid, &tasks);
+    }
+    drop(period);
+    let mut begun = match fate {
+        Fate::Command(begun) => begun,
+        Fate::Ended => {
+            say(format_args!("{} was ended before it began", watch.name));
+            return Ok(code(status));
+        }
+        Fate::Failed(error) => {
+            say(format_args!("cannot run {}: {}", watch.name, error.desc()));
+            return Ok(if error == Errno::ENOENT { NOT_FOUND } else { CANNOT_RUN });
+        }
+    };
+    // Whatever fails from here on: the command has run.
+    match (end, Used::by(UsageWho::RUSAGE_CHILDREN)) {
+        (Ok(end), Ok(used)) => {
+            // The peak is that of all children that there ever were.
+            begun.used.peak = begun.used.peak.max(before.peak);
+            let mut summary = Summary::new(watch.name, pid, status, (&begun, end), used.since(before), &watch.seen);
+            if let Some(task) = tasks.iter().find(|task| Some(task.id()) == watch.seen.id()) {
+                let instants = task.taken.saturating_add(task.missed);
+                summary = summary.missed(instants.saturating_sub(watch.seen.samples()));
+            }
+            let _ = io::stderr().write_all(summary.to_string().as_bytes());
+        }
+        (Err(failure), _) | (_, Err(failure)) => say(failure),
+    }
+    Ok(code(status))
+}
+
+/// The name of the command, fit for a terminal.
+fn name(command: &[OsString]) -> String {
+    let command = command.first().map(Path::new).unwrap_or(Path::new(""));
+    let name = command.file_name().unwrap_or(command.as_os_str()).to_string_lossy();
+    name.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// Removes the task from the module, unless that would remove what somebody else has recorded of one that had its PID before.
+fn remove(monitor: &Monitor, pid: u32, tasks: &[Task]) {
+    if tasks.iter().filter(|task| task.pid == pid).count() > 1 {
+        say(format_args!("there is a history of another task with the PID {pid}: that of this one stays, too"));
+        return;
+    }
+    match monitor.send(Command::Remove(pid)) {
+        // Somebody has removed it already.
+        Err(e) if e.reason() == Some(Reason::NotMonitored) => {}
+        Err(e) => say(e),
+        Ok(()) => {}
+    }
+}
+
+/// How long samples may be left unread: a quarter of the time after which they are evicted at the shortest period.
+fn rest(monitor: &Monitor) -> Duration {
+    let samples = monitor.parameter("max_samples").ok().and_then(|n| n.parse::<u32>().ok());
+    samples.map_or(REST, |n| REST.min(SHORTEST * n / 4))
+}
+
+/// Signals, as something that can be waited for.
+struct Signals(SigSet);
+
+impl Signals {
+    /// Those that are not ignored. What is ignored stays so, for the command, too: that is what nohup is for.
+    fn choose() -> Result<Self, Failure> {
+        let status = Process::myself().and_then(|process| process.status());
+        let ignored = status.map_err(|e| Failure::other("cannot read /proc/self/status", e))?.sigign;
+        let mut set: SigSet =
+            PASSED_ON.into_iter().filter(|&signal| ignored >> (signal as i32 - 1) & 1 == 0).collect();
+        set.add(Signal::SIGCHLD);
+        Ok(Self(set))
+    }
+
+    /// They do nothing from now on, but wait to be read.
+    fn block(self) -> Result<SignalFd, Failure> {
+        let failed = |e: io::Error| Failure::other("cannot handle signals", e);
+        // If it came ignored, the kernel would reap the command by itself, and tell nobody.
+        flag::register(libc::SIGCHLD, Arc::default()).map_err(failed)?;
+        let mut blocked = self.0;
+        // A file that may not grow any more is an error like others.
+        blocked.add(Signal::SIGXFSZ);
+        blocked.thread_block().map_err(|e| failed(e.into()))?;
+        SignalFd::with_flags(&self.0, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map_err(|e| failed(e.into()))
+    }
+}
+
+/// Whether the process `pid` is to get the signal, too.
+fn to_pass_on(signal: &siginfo, pid: Pid) -> bool {
+    // The terminal sends its signals to all of the job, and so does the command if it stops or ends the job.
+    let by_kernel = signal.ssi_code == libc::SI_KERNEL;
+    let by_command = signal.ssi_code <= 0 && i64::from(signal.ssi_pid) == i64::from(pid.as_raw());
+    let same_job = getpgid(Some(pid)) == Ok(getpgrp());
+    !(by_command || by_kernel && same_job)
+}
+
+/// If the process `pid` has stopped as a part of its job, so does taskmon: it is the one that the shell waits for.
+fn stop_along(pid: Pid) {
+    use Signal::SIGTSTP;
+    use Signal::SIGTTIN;
+    use Signal::SIGTTOU;
+    let stopped = waitid(Child::Pid(pid), WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG);
+    if let Ok(WaitStatus::Stopped(_, signal @ (SIGTSTP | SIGTTIN | SIGTTOU))) = stopped {
+        let _ = raise(signal);
+    }
+}
+
+/// All that is watched while a command runs.
+struct Watch {
+    name: String,
+    pid: u32,
+    held: Held,
+    signals: SignalFd,
+    // None once reading has failed.
+    follow: Option<Follow>,
+    rest: Duration,
+    series: Series,
+    seen: Seen,
+    log: Log,
+}
+
+impl Watch {
+    /// Lets the command go, and returns when it has ended, with what became of it.
+    fn watch(&mut self) -> Result<(Fate, ExitStatus), Failure> {
+        let mut fate = None;
+        let mut resting: Option<Instant> = None;
+        self.held.let_go();
+        loop {
+            // What became of the process first: there is nothing that would have to be read before the command runs.
+            let (other, timeout) = match (&fate, &self.follow, resting) {
+                (None, _, _) => (Some(self.held.as_fd()), None),
+                (_, _, Some(end)) => (None, Some(end.saturating_duration_since(Instant::now()))),
+                (_, follow, None) => (follow.as_ref().map(AsFd::as_fd), None),
+            };
+            let (signalled, ready) = wait(&self.signals, other, timeout)?;
+            if let Some(status) = if signalled { self.signalled()? } else { None } {
+                loop {
+                    if let Some(fate) = fate {
+                        return Ok((fate, status));
+                    }
+                    // Whoever could report more has ended.
+                    fate = self.report()?;
+                }
+            }
+            if resting.is_some_and(|end| end <= Instant::now()) {
+                resting = None;
+            }
+            if ready && fate.is_none() {
+                fate = self.report()?;
+            } else if ready {
+                self.read();
+                self.log.flush();
+                resting = Some(Instant::now() + self.rest);
+            }
+        }
+    }
+
+    /// Reads once what became of the process that was held.
+    fn report(&mut self) -> Result<Option<Fate>, Failure> {
+        let fate = self.held.report()?;
+        if let Some(Fate::Command(Begun { time, .. })) = fate {
+            self.seen = Seen::new(time);
+        }
+        Ok(fate)
+    }
+
+    /// Reads the signals that have come. Gives the status of the command if it has ended.
+    fn signalled(&mut self) -> Result<Option<ExitStatus>, Failure> {
+        let pid = self.held.pid();
+        let mut child = false;
+        loop {
+            match self.signals.read_signal() {
+                Ok(None) => break,
+                Ok(Some(signal)) => match i32::try_from(signal.ssi_signo).map(Signal::try_from) {
+                    Ok(Ok(Signal::SIGCHLD)) => child = true,
+                    // It is there to get it until it is reaped.
+                    Ok(Ok(passed)) if to_pass_on(&signal, pid) => {
+                        let _ = kill(pid, passed);
+                    }
+                    _ => {}
+                },
+                Err(Errno::EINTR) => {}
+                Err(e) => return Err(Failure::other("cannot read signals", e.desc())),
+            }
+        }
+        if !child {
+            return Ok(None);
+        }
+        let ended = self.held.ended()?;
+        if ended.is_none() {
+            stop_along(pid);
+        }
+        Ok(ended)
+    }
+
+    /// Reads once, and gives the time of the last sample, of whichever task.
+    fn read(&mut self) -> Option<u64> {
+        let Self { name, pid, follow, series, seen, log, .. } = self;
+        let mut last = None;
+        let read = follow.as_mut()?.read(|sample| {
+            last = Some(sample.time);
+            if sample.pid == *pid && seen.id().is_none_or(|id| id == sample.id()) {
+                seen.take(&sample);
+                series.push(sample, |point| log.point(&point, name));
+            }
+        });
+        if let Err(e) = read {
+            say(format_args!("no more samples are read: {e}"));
+            *follow = None;
+            return None;
+        }
+        last
+    }
+
+    /// Reads what was sampled until `end`. What others sample meanwhile could be without one.
+    fn drain(&mut self, end: u64) {
+        while self.read().is_some_and(|time| time <= end) {}
+    }
+}
+
+/// Waits for signals, and for `other` to be readable; says which has come.
+fn wait(
+    signals: &SignalFd,
+    other: Option<BorrowedFd<'_>>,
+    timeout: Option<Duration>,
+) -> Result<(bool, bool), Failure> {
+    let timeout = match timeout {
+        None => PollTimeout::NONE,
+        // Up to the next millisecond: a wait of less is none.
+        Some(timeout) => PollTimeout::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(PollTimeout::MAX),
+    };
+    let mut files: Vec<PollFd<'_>> =
+        [Some(signals.as_fd()), other].into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+    match poll(&mut files, timeout) {
+        Ok(_) => {}
+        Err(Errno::EINTR) => return Ok((false, false)),
+        Err(e) => return Err(Failure::other("cannot wait for the command", e.desc())),
+    }
+    // (What has failed is found out by reading.)
+    let mut ready = files.iter().map(|file| file.any().unwrap_or(true));
+    Ok((ready.next().unwrap_or(false), ready.next().unwrap_or(false)))
+}
+
+/// The files for the samples. One that cannot be written is given up, and the command goes on.
+struct Log(Vec<(PathBuf, Records<Whole>)>);
+
+impl Log {
+    fn new(args: &Run, clock: Clock) -> Result<Self, Failure> {
+        let mut log = Vec::new();
+        for (path, format) in [(&args.csv, Format::Csv), (&args.json, Format::Ndjson)] {
+            if let Some(path) = path {
+                let failed = |e| Failure::other(format!("cannot write {}", path.display()), e);
+                let file = File::create(path).map_err(failed)?;
+                let mut records = Records::new(Whole { file, good: 0 }, format, &[], false, clock);
+                // With the head, if there is one.
+                records.flush().map_err(failed)?;
+                log.push((path.clone(), records));
+            }
+        }
+        Ok(Self(log))
+    }
+
+    fn point(&mut self, point: &Point, name: &str) {
+        self.each(|records| records.point(point, Some(name)));
+    }
+
+    fn flush(&mut self) {
+        self.each(Records::flush);
+    }
+
+    fn each(&mut self, mut write: impl FnMut(&mut Records<Whole>) -> io::Result<()>) {
+        self.0.retain_mut(|(path, records)| match write(records) {
+            Ok(()) => true,
+            Err(e) => {
+                say(format_args!("no more samples are written to {}: {e}", path.display()));
+                false
+            }
+        });
+    }
+}
+
+/// A file of whole lines, also when there is no room for more.
+struct Whole {
+    file: File,
+    good: u64,
+}
+
+impl Write for Whole {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let mut left = buffer;
+        let failed = loop {
+            match self.file.write(left) {
+                Ok(0) => break Some(io::ErrorKind::WriteZero.into()),
+                Ok(written) => left = left.get(written..).unwrap_or_default(),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => break Some(e),
+            }
+            if left.is_empty() {
+                break None;
+            }
+        };
+        let written = buffer.get(..buffer.len() - left.len()).unwrap_or_default();
+        let whole = written.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
+        self.good += whole as u64;
+        let Some(e) = failed else { return Ok(buffer.len()) };
+        // (What is no file has no length.)
+        let _ = self.file.set_len(self.good);
+        Err(e)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        let name = |text: &str| name(&[OsString::from(text)]);
+        assert_eq!((name("/usr/bin/sort"), name("sort"), name("")), ("sort".into(), "sort".into(), "".into()));
+        assert_eq!(name("/tmp/\u{1b}[31m"), "\u{fffd}[31m");
+    }
+}
