@@ -559,9 +559,14 @@ fewer_blocks() {
 }
 
 # filled N: waits until histories have N blocks at least, whatever else is said to be in use. (The reserve being
-# as it is by default.)
+# as it is by default.) As long as it takes, if only there are more all the time.
 filled() {
-	await has_blocks $(($1 + 64 + HELD))
+	goal=$(($1 + 64 + HELD))
+	until has_blocks "$goal"; do
+		had=$(blocks)
+		[ "$had" -lt "$goal" ] || break
+		await has_blocks "$((had + 1))"
+	done
 }
 
 # some N: N threads are monitored. Sets TIDS.
