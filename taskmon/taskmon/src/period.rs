@@ -107,9 +107,9 @@ impl Book {
     }
 
     fn text(&self) -> String {
-        let requests: String =
-            self.requests.iter().map(|Request { pid, start, period }| format!("{pid} {start} {period}\n")).collect();
-        format!("original {}\nset {}\n{requests}end\n", self.original, self.set)
+        let lines = self.requests.iter().map(|Request { pid, start, period }| format!("{pid} {start} {period}"));
+        let requests: Vec<String> = lines.chain(["end".to_owned()]).collect();
+        format!("original {}\nset {}\n{}\n", self.original, self.set, requests.join("\n"))
     }
 
     /// The period that is needed.

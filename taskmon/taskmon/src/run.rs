@@ -210,7 +210,7 @@ impl Signals {
         let status = Process::myself().and_then(|process| process.status());
         let ignored = status.map_err(|e| Failure::other("cannot read /proc/self/status", e))?.sigign;
         let mut set: SigSet =
-            PASSED_ON.into_iter().filter(|&signal| ignored >> (signal as i32 - 1) & 1 == 0).collect();
+            PASSED_ON.into_iter().filter(|&signal| (ignored >> (signal as i32 - 1)) & 1 == 0).collect();
         set.add(Signal::SIGCHLD);
         Ok(Self(set))
     }
