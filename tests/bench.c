@@ -43,8 +43,7 @@
  *                           reads that were, and what they took
  *   open NAME TIMES         the same with open(), read() and close()
  *   iterator TIMES          the same with a BPF task iterator, which goes through all tasks there are
- *   cost FILE COMMAND...    runs the command with its output in the file; prints the CPU time that it took, and
- *                           how much of that in user mode
+ *   cost FILE COMMAND...    runs the command with its output in the file; prints the CPU time that it took
  *   sleeper TIMES PERIOD_US waits for so many instants of a grid, and does nothing else; prints how many, and what
  *                           that took
  *   user PERIOD_US SECONDS  a thread that waits for each instant of a grid, with the timer slack of a kernel
@@ -870,9 +869,8 @@ static int cost(const char *file, char **command)
 		fail("wait4");
 	if (status)
 		wrong("%s ended with status %x", command[0], status);
-	printf("%ld %ld\n", (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * SECOND +
-	       (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000,
-	       usage.ru_utime.tv_sec * SECOND + usage.ru_utime.tv_usec * 1000);
+	printf("%ld\n", (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * SECOND +
+	       (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000);
 	return 0;
 }
 
