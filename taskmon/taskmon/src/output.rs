@@ -87,6 +87,8 @@ pub struct Writer<W> {
 
 /// Above this, what has been gathered goes out.
 const GATHERED: usize = 1 << 16;
+/// No column is wider.
+const BLANKS: &str = "                        ";
 
 impl<W: Write> Writer<W> {
     /// Writes records of `columns` to `out`.
@@ -148,18 +150,21 @@ impl<W: Write> Writer<W> {
             if i > 0 {
                 self.line.push(' ');
             }
-            let text = match (value, column.shown) {
-                (Value::None, _) => "-".to_owned(),
-                (Value::Count(count), Shown::Bytes) => bytes(*count),
-                (Value::Count(count), _) => count.to_string(),
-                (Value::Rate(rate), _) => format!("{rate:.2}"),
-                (Value::Text(text), _) => text.to_string(),
-            };
-            let width = column.width;
-            let _ = match column.shown {
-                Shown::Text => write!(self.line, "{text:<width$}"),
-                Shown::Number | Shown::Bytes => write!(self.line, "{text:>width$}"),
-            };
+            let begin = self.line.len();
+            match (value, column.shown) {
+                (Value::None, _) => self.line.push('-'),
+                (Value::Count(count), Shown::Bytes) => bytes_to(&mut self.line, *count),
+                (Value::Count(count), _) => self.line.push_str(itoa::Buffer::new().format(*count)),
+                (Value::Rate(rate), _) => decimal(&mut self.line, *rate, 2),
+                (Value::Text(text), _) => self.line.push_str(text),
+            }
+            let shown = self.line.get(begin..).unwrap_or_default();
+            let pad = column.width.saturating_sub(if shown.is_ascii() { shown.len() } else { shown.chars().count() });
+            let pad = BLANKS.get(..pad).unwrap_or(BLANKS);
+            match column.shown {
+                Shown::Text => self.line.push_str(pad),
+                Shown::Number | Shown::Bytes => self.line.insert_str(begin, pad),
+            }
         }
         self.line.truncate(self.line.trim_end_matches(' ').len());
     }
@@ -212,30 +217,33 @@ fn plain(line: &mut String, value: &Value<'_>, none: &str) {
     match value {
         Value::None => line.push_str(none),
         Value::Count(count) => line.push_str(itoa::Buffer::new().format(*count)),
-        Value::Rate(rate) => thousandths(line, *rate),
+        Value::Rate(rate) => decimal(line, *rate, 3),
         Value::Text(text) => line.push_str(text),
     }
 }
 
-/// As `{:.3}` does, but faster: a follower writes a hundred thousand of them a second.
-fn thousandths(line: &mut String, rate: f64) {
+/// As `{:.N}` does for up to three `digits`, but faster: a follower writes a hundred thousand of them a second.
+fn decimal(line: &mut String, value: f64, digits: usize) {
+    let scale = [1, 10, 100, 1000].get(digits).copied().filter(|_| (0.0..1e12).contains(&value));
     // Beyond that, thousandths are not exact any more.
-    if !(0.0..1e12).contains(&rate) {
-        let _ = write!(line, "{rate:.3}");
+    let Some(scale) = scale else {
+        let _ = write!(line, "{value:.digits$}");
         return;
-    }
-    let scaled = (rate * 1000.0).round() as u64;
-    line.push_str(itoa::Buffer::new().format(scaled / 1000));
-    // The leading 1 keeps the zeros behind it.
+    };
+    let scaled = (value * scale as f64).round() as u64;
+    line.push_str(itoa::Buffer::new().format(scaled / scale));
     line.push('.');
-    line.push_str(itoa::Buffer::new().format(1000 + scaled % 1000).get(1..).unwrap_or_default());
+    // The 1 in front keeps the zeros behind it.
+    line.push_str(itoa::Buffer::new().format(scale + scaled % scale).get(1..).unwrap_or_default());
 }
 
 /// `512B`, `1.5KiB`, ...
-pub fn bytes(count: u64) -> String {
+fn bytes_to(line: &mut String, count: u64) {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if count < 1024 {
-        return format!("{count}B");
+        line.push_str(itoa::Buffer::new().format(count));
+        line.push('B');
+        return;
     }
     let mut value = count as f64 / 1024.0;
     let mut units = UNITS.iter();
@@ -246,7 +254,15 @@ pub fn bytes(count: u64) -> String {
         value /= 1024.0;
         unit = Some(next);
     }
-    format!("{value:.1}{}", unit.copied().unwrap_or_default())
+    decimal(line, value, 1);
+    line.push_str(unit.copied().unwrap_or_default());
+}
+
+/// `512B`, `1.5KiB`, ...
+pub fn bytes(count: u64) -> String {
+    let mut text = String::new();
+    bytes_to(&mut text, count);
+    text
 }
 
 #[cfg(test)]
@@ -330,10 +346,10 @@ mod tests {
     }
 
     #[test]
-    fn thousandths_are_rounded() {
+    fn decimals_are_rounded() {
         let text = |rate| {
             let mut line = String::new();
-            thousandths(&mut line, rate);
+            decimal(&mut line, rate, 3);
             line
         };
         for (rate, shown) in
@@ -341,6 +357,11 @@ mod tests {
         {
             assert_eq!(text(rate), shown);
         }
+        let mut line = String::new();
+        for (value, digits) in [(0.05, 1), (99.996, 2), (7.0, 2)] {
+            decimal(&mut line, value, digits);
+        }
+        assert_eq!(line, "0.1100.007.00");
         for rate in [0.05, 7.125, 99.99, 1234.5, 999_999_999_999.9, 1e12, 1e15, 1e300] {
             assert_eq!(text(rate), format!("{rate:.3}"));
         }
