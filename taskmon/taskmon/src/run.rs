@@ -291,7 +291,7 @@ impl Watch {
             if ready && fate.is_none() {
                 fate = self.report()?;
             } else if ready {
-                self.read();
+                while self.read().is_some() {}
                 self.log.flush();
                 resting = Some(Instant::now() + self.rest);
             }
@@ -357,7 +357,10 @@ impl Watch {
 
     /// Reads what was sampled until `end`. What others sample meanwhile could be without one.
     fn drain(&mut self, end: u64) {
-        while self.read().is_some_and(|time| time <= end) {}
+        // That there is nothing more may be said of what was there when it was read last; after that, it is of now.
+        for _ in 0..2 {
+            while self.read().is_some_and(|time| time <= end) {}
+        }
     }
 }
 
