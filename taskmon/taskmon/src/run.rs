@@ -164,8 +164,7 @@ fn attempt(monitor: &Monitor, args: &Run, booted: Option<i64>) -> Result<u8, Fai
             begun.used.peak = begun.used.peak.max(before.peak);
             let mut summary = Summary::new(watch.name, pid, status, (&begun, end), used.since(before), &watch.seen);
             if let Some(task) = tasks.iter().find(|task| Some(task.id()) == watch.seen.id()) {
-                let instants = task.taken.saturating_add(task.missed);
-                summary = summary.missed(instants.saturating_sub(watch.seen.samples()));
+                summary = summary.instants(task.taken.saturating_add(task.missed));
             }
             let _ = io::stderr().write_all(summary.to_string().as_bytes());
         }
