@@ -164,8 +164,7 @@ fn attempt(monitor: &Monitor, args: &Run, booted: Option<i64>) -> Result<u8, Fai
             begun.used.peak = begun.used.peak.max(before.peak);
             let mut summary = Summary::new(watch.name, pid, status, (&begun, end), used.since(before), &watch.seen);
             if let Some(task) = tasks.iter().find(|task| Some(task.id()) == watch.seen.id()) {
-                let instants = task.taken.saturating_add(task.missed);
-                summary = summary.missed(instants.saturating_sub(watch.seen.samples()));
+                summary = summary.instants(task.taken.saturating_add(task.missed));
             }
             let _ = io::stderr().write_all(summary.to_string().as_bytes());
         }
@@ -291,7 +290,7 @@ impl Watch {
             if ready && fate.is_none() {
                 fate = self.report()?;
             } else if ready {
-                self.read();
+                while self.read().is_some() {}
                 self.log.flush();
                 resting = Some(Instant::now() + self.rest);
             }
@@ -357,7 +356,10 @@ impl Watch {
 
     /// Reads what was sampled until `end`. What others sample meanwhile could be without one.
     fn drain(&mut self, end: u64) {
-        while self.read().is_some_and(|time| time <= end) {}
+        // That there is nothing more may be said of what was there when it was read last; after that, it is of now.
+        for _ in 0..2 {
+            while self.read().is_some_and(|time| time <= end) {}
+        }
     }
 }
 

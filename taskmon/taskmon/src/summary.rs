@@ -140,9 +140,9 @@ impl Summary {
         }
     }
 
-    /// As many samples are missing.
-    pub fn missed(mut self, missed: u64) -> Self {
-        self.missed = missed;
+    /// By the module's own count, there were so many instants: some may be missing behind the last sample.
+    pub fn instants(mut self, instants: u64) -> Self {
+        self.missed = self.missed.max(instants.saturating_sub(self.samples));
         self
     }
 }
@@ -317,7 +317,7 @@ taskmon: sort, PID 7
 "
         );
         assert_eq!(
-            summary(exited(2), 2 * MIB, &samples[..1]).missed(8).to_string(),
+            summary(exited(2), 2 * MIB, &samples[..1]).instants(9).to_string(),
             "\
 taskmon: sort, PID 7
    status  exit 2
@@ -330,6 +330,7 @@ taskmon: sort, PID 7
   samples  1, 8 missed
 "
         );
+        assert_eq!(summary(exited(0), 0, &samples).instants(2).missed, 1, "counted before the last samples came");
         let small = summary(exited(0), 2 * MIB, &[sample(1, 5, MIB)]);
         assert_eq!((small.peak, small.mean), (Peak::Exactly(MIB), Some(MIB)));
     }
