@@ -396,6 +396,7 @@ case_since_and_until() {
 case_following_an_exit() {
 	spawn pause
 	load "target=$PID period_us=100000"
+	: >"$T/out"
 	./taskmon show --follow --format csv "$PID" >"$T/out" &
 	follower=$!
 	echo $follower >>"$T/pids"
@@ -420,6 +421,7 @@ case_following_while_samples_are_evicted() {
 	sed -n 's/^tid //p' "$OUT" >"$FILE"
 	tid=$(sed -n 's/^tid //p' "$OUT" | head -n 1)
 	mkfifo "$T/pipe"
+	: >"$T/out"
 	cat <"$T/pipe" >"$T/out" &
 	reader=$!
 	./taskmon show --follow --format csv >"$T/pipe" &
@@ -453,6 +455,7 @@ larger() {
 case_nobody_reads_any_more() {
 	load "target=1,2 period_us=1000"
 	later 1 500
+	rm -f "$T/status"
 	{
 		status=0
 		./taskmon show --follow --format ndjson 2>"$T/errors" || status=$?
@@ -467,6 +470,7 @@ case_nobody_reads_any_more() {
 # A reader that has the file open keeps the module; one that has been interrupted does not.
 case_rmmod_after_an_interruption() {
 	load "target=1 period_us=10000"
+	: >"$T/out"
 	./taskmon show --follow >"$T/out" &
 	follower=$!
 	echo $follower >>"$T/pids"
