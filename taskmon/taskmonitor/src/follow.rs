@@ -51,7 +51,8 @@ impl Follow {
         Ok(())
     }
 
-    /// Reads once, and gives each sample to `take`. Says how many there were; none means that nothing is new for now.
+    /// Reads once, and gives each sample to `take`. Says how many there were; none means that all were read that were there
+    /// when the reading began: more may have come since, which [`wait`](Self::wait) knows.
     /// A signal that comes meanwhile ends no read.
     pub fn read(&mut self, mut take: impl FnMut(Sample)) -> Result<usize, Error> {
         let mut count = 0;
