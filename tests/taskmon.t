@@ -406,7 +406,8 @@ case_following_an_exit() {
 	# One that comes later is there, too, if all are asked for; here it is not.
 	echo 1 >"$FILE"
 	later 1 5
-	kill -INT $follower
+	# (A shell has those that it starts in the background ignore SIGINT.)
+	kill -TERM $follower
 	wait $follower || fail "it ended with status $?"
 	whole "$T/out" 14
 	same tasks "$(csv pid | sort -u)" "$PID"
@@ -436,7 +437,7 @@ case_following_while_samples_are_evicted() {
 		size=$(wc -c <"$T/out")
 		await larger "$T/out" "$size"
 	done
-	kill -INT $follower
+	kill -TERM $follower
 	wait $follower || fail "it ended with status $?"
 	wait $reader
 	rm "$T/pipe"

@@ -37,7 +37,6 @@ use nix::sys::wait::waitid;
 use nix::unistd::Pid;
 use nix::unistd::getpgid;
 use nix::unistd::getpgrp;
-use procfs::process::Process;
 use signal_hook::flag;
 use taskmonitor::Command;
 use taskmonitor::Follow;
@@ -59,6 +58,7 @@ use crate::rate::Point;
 use crate::rate::Series;
 use crate::say;
 use crate::show::Records;
+use crate::signals::Ignored;
 use crate::summary::Seen;
 use crate::summary::Summary;
 use crate::summary::code;
@@ -206,10 +206,8 @@ struct Signals(SigSet);
 impl Signals {
     /// Those that are not ignored. What is ignored stays so, for the command, too: that is what nohup is for.
     fn choose() -> Result<Self, Failure> {
-        let status = Process::myself().and_then(|process| process.status());
-        let ignored = status.map_err(|e| Failure::other("cannot read /proc/self/status", e))?.sigign;
-        let mut set: SigSet =
-            PASSED_ON.into_iter().filter(|&signal| (ignored >> (signal as i32 - 1)) & 1 == 0).collect();
+        let ignored = Ignored::new()?;
+        let mut set: SigSet = PASSED_ON.into_iter().filter(|&signal| !ignored.has(signal as i32)).collect();
         set.add(Signal::SIGCHLD);
         Ok(Self(set))
     }

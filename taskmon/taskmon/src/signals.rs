@@ -6,12 +6,30 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
+use procfs::process::Process;
 use signal_hook::consts::SIGHUP;
 use signal_hook::consts::SIGINT;
 use signal_hook::consts::SIGTERM;
 use signal_hook::flag;
 
 use crate::Failure;
+
+/// Which signals are ignored. They should stay so: that is what nohup is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Ignored(u64);
+
+impl Ignored {
+    /// Now.
+    pub fn new() -> Result<Self, Failure> {
+        let status = Process::myself().and_then(|process| process.status());
+        status.map(|status| Self(status.sigign)).map_err(|e| Failure::other("cannot read /proc/self/status", e))
+    }
+
+    /// Whether the signal with this number is.
+    pub fn has(self, signal: i32) -> bool {
+        u32::try_from(signal - 1).is_ok_and(|bit| self.0.checked_shr(bit).is_some_and(|bits| bits & 1 == 1))
+    }
+}
 
 /// Whether a signal has asked to stop. The first is a request, so that no record is left half; the second, which comes
 /// when somebody has lost patience, ends the process as it would have without this.
@@ -22,7 +40,8 @@ impl Stop {
     /// From now on.
     pub fn new() -> Result<Self, Failure> {
         let stop = Self::default();
-        for signal in [SIGHUP, SIGINT, SIGTERM] {
+        let ignored = Ignored::new()?;
+        for signal in [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|&signal| !ignored.has(signal)) {
             // In this order: the first signal must not find the flag set.
             flag::register_conditional_default(signal, Arc::clone(&stop.0))
                 .and_then(|_| flag::register(signal, Arc::clone(&stop.0)))
@@ -40,5 +59,18 @@ impl Stop {
     /// Whether to stop.
     pub fn asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ignored() {
+        // SIGHUP and SIGTERM.
+        let ignored = Ignored(1 | 1 << 14);
+        assert!(ignored.has(SIGHUP) && ignored.has(SIGTERM) && !ignored.has(SIGINT));
+        assert!(!ignored.has(0) && !ignored.has(64) && !ignored.has(65) && !ignored.has(-1));
     }
 }

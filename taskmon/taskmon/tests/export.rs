@@ -75,8 +75,13 @@ impl Fake {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_taskmon"));
-        command.arg("--root").arg(self.0.path()).arg("export").args(args);
+        // (Whoever started the tests may ignore signals that are for taskmon here.)
+        let mut command = Command::new("env");
+        command
+            .args(["--default-signal", env!("CARGO_BIN_EXE_taskmon"), "--root"])
+            .arg(self.0.path())
+            .arg("export")
+            .args(args);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command
     }

@@ -41,6 +41,14 @@ const TASKMON: &str = env!("CARGO_BIN_EXE_taskmon");
 /// The longest that something is waited for.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// `program`, for which no signal is ignored that is for the tests: nohup ignores one, and a shell does for what it runs in the
+/// background.
+fn by_default(program: &str) -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal", program]);
+    command
+}
+
 /// A folder with the module in it, or what looks like it.
 struct Module(TempDir);
 
@@ -86,8 +94,8 @@ impl Module {
 
     /// `taskmon run OPTIONS -- COMMAND`, of which both are words.
     fn run(&self, options: &[&str], command: &[&str]) -> Command {
-        let mut run = Command::new(TASKMON);
-        run.arg("--root").arg(self.0.path()).arg("run").args(options).arg("--").args(command);
+        let mut run = by_default("env");
+        run.arg(TASKMON).arg("--root").arg(self.0.path()).arg("run").args(options).arg("--").args(command);
         run
     }
 
@@ -259,7 +267,7 @@ fn a_process_that_is_not_let_go_never_runs() {
     let ran = module.at("ran");
     let hold = |stdin: &str| {
         let script = "exec \"$0\" __hold 3 4 -- touch \"$1\" 3<&0 4>\"$2\" </dev/null";
-        let mut shell = Command::new("sh");
+        let mut shell = by_default("sh");
         shell.args(["-c", script, TASKMON]).args([&ran, &module.at("report")]);
         let mut child = shell.stdin(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
@@ -283,7 +291,7 @@ fn the_command_gets_what_it_would_get_without() {
         grep -E '^Sig(Blk|Ign)' /proc/self/status | sed 's/.*[0-9a-f]\\{8\\}\\([0-9a-f]\\)/\\1/' | \
             sed 's/^[89a-f]/x/'; ps -o pgid= -p $$ | wc -l; pwd; env | grep -v '^_=' | sort; ulimit -a";
     let shell = ["sh", "-c", script];
-    let without = Command::new(shell[0]).args(&shell[1..]).output().unwrap();
+    let without = by_default(shell[0]).args(&shell[1..]).output().unwrap();
     let with = module.output(&[], &shell);
     assert_eq!(String::from_utf8(with.stdout).unwrap(), String::from_utf8(without.stdout).unwrap());
 
@@ -301,7 +309,7 @@ fn no_file_is_left_open_in_the_command() {
     // (In a shell that runs it both ways: other tests open files that get into whatever this one starts.)
     let script = "ls -l /proc/self/fd | sed '1d; s/.* -> //'; echo --; \
         \"$0\" --root \"$1\" run --period 10ms --csv \"$1/samples\" -- ls -l /proc/self/fd | sed '1d; s/.* -> //'";
-    let shell = Command::new("sh").args(["-c", script, TASKMON]).arg(module.0.path()).output().unwrap();
+    let shell = by_default("sh").args(["-c", script, TASKMON]).arg(module.0.path()).output().unwrap();
     let files = String::from_utf8(shell.stdout).unwrap().replace(|c: char| c.is_ascii_digit(), "");
     let (without, with) = files.split_once("--\n").unwrap();
     assert!(without.lines().count() >= 3, "{files}");
@@ -337,7 +345,7 @@ fn signals_are_passed_on() {
 fn what_is_ignored_stays_ignored() {
     let module = Module::new();
     let script = "trap '' HUP TERM; exec \"$0\" --root \"$1\" run -- sh -c 'echo ready; read _; exit 7'";
-    let mut shell = Command::new("sh");
+    let mut shell = by_default("sh");
     shell.args(["-c", script, TASKMON]).arg(module.0.path());
     let run = Running::new(shell);
     run.signal(Signal::SIGHUP);
@@ -351,7 +359,7 @@ fn children_that_it_had_before() {
     // They end meanwhile, and ignored signals of children tell nobody of their end.
     let module = Module::new();
     let script = "sleep 0.2 & exec env --ignore-signal=CHLD \"$0\" --root \"$1\" run -- sh -c 'sleep 0.5; exit 9'";
-    let status = Command::new("sh").args(["-c", script, TASKMON]).arg(module.0.path()).status().unwrap();
+    let status = by_default("sh").args(["-c", script, TASKMON]).arg(module.0.path()).status().unwrap();
     assert_eq!(status.code(), Some(9));
 }
 
@@ -362,7 +370,7 @@ fn stderr_that_nobody_reads() {
         let script = format!(
             "{{ \"$0\" --root \"$1\" run --period 10ms -- sh -c 'exit 5'; echo $? >\"$1/status\"; }} {redirection}"
         );
-        let shell = Command::new("sh").args(["-c", &script, TASKMON]).arg(module.0.path()).output().unwrap();
+        let shell = by_default("sh").args(["-c", &script, TASKMON]).arg(module.0.path()).output().unwrap();
         assert!(shell.status.success());
         assert_eq!(module.read("status"), "5\n", "{name}");
         assert_eq!(module.period(), 1_000_000, "{name}");
@@ -451,7 +459,7 @@ fn files_that_become_full() {
     let json = module.at("samples.json");
     // A sample takes more than a quarter of the room that there is.
     let script = "ulimit -f 1; exec \"$0\" --root \"$1\" run --period 10ms --json \"$2\" -- sh -c 'echo ready; read _; exit 6'";
-    let mut shell = Command::new("sh");
+    let mut shell = by_default("sh");
     shell.args(["-c", script, TASKMON]).arg(module.0.path()).arg(&json);
     let run = Running::new(shell);
     let pid = module.told();
@@ -611,7 +619,7 @@ impl Terminal {
             fcntl(side, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
         }
         let side = || Stdio::from(pty.slave.try_clone().unwrap());
-        let mut setsid = Command::new("setsid");
+        let mut setsid = by_default("setsid");
         setsid.args(["--ctty", "--wait", "sh", "-mc", script, TASKMON]).arg(module.0.path());
         let shell = setsid.stdin(side()).stdout(side()).stderr(side()).spawn().unwrap();
         Self { shell, master: pty.master.into(), printed: String::new() }

@@ -234,7 +234,10 @@ fn nobody_reads_any_more() {
 #[test]
 fn following_ends_whole_when_it_is_told_to() {
     let system = recorded();
-    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("taskmon"))
+    // (Whoever started the tests may ignore the signal.)
+    let mut child = std::process::Command::new("env")
+        .arg("--default-signal")
+        .arg(assert_cmd::cargo::cargo_bin("taskmon"))
         .args(["--root", system.path("").to_str().unwrap(), "show", "-f", "--format", "kv", "--raw"])
         .stdout(Stdio::piped())
         .spawn()
