@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
+use procfs::process::Process;
 use signal_hook::consts::SIGHUP;
 use signal_hook::consts::SIGINT;
 use signal_hook::consts::SIGTERM;
@@ -19,10 +20,15 @@ use crate::Failure;
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// From now on.
+    /// From now on. A signal that is ignored stays so: that is what nohup is for, and a shell's `&` without job control.
     pub fn new() -> Result<Self, Failure> {
         let stop = Self::default();
+        // (Where that cannot be read, none is.)
+        let ignored = Process::myself().and_then(|process| process.status()).map_or(0, |status| status.sigign);
         for signal in [SIGHUP, SIGINT, SIGTERM] {
+            if (ignored >> (signal - 1)) & 1 != 0 {
+                continue;
+            }
             // In this order: the first signal must not find the flag set.
             flag::register_conditional_default(signal, Arc::clone(&stop.0))
                 .and_then(|_| flag::register(signal, Arc::clone(&stop.0)))
