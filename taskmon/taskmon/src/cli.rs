@@ -239,7 +239,7 @@ pub struct Show {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub every: Option<Duration>,
 
-    /// What to show, and in which order
+    /// What to show, and in which order (of kv, a name is always last)
     #[arg(long, value_enum, value_delimiter = ',', value_name = "FIELD,...")]
     pub fields: Vec<Field>,
 

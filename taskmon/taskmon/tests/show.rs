@@ -2,7 +2,7 @@
 
 //! `show` and `list` over a recorded history.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod common;
 
@@ -250,4 +250,39 @@ fn following_ends_whole_when_it_is_told_to() {
     out.read_to_string(&mut text).unwrap();
     assert!(text.ends_with('\n') && text.lines().all(|line| line.contains(" start ")));
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn what_was_good_before_damage_is_shown() {
+    let system = recorded();
+    let (all, _, _) = system.said(&["show", "--format", "csv"]);
+    system.append("sys/kernel/debug/taskmonitor_follow", "pid 7 usr\n");
+    let (out, _, status) = system.said(&["show", "--format", "csv"]);
+    assert_eq!((out, status), (all, 1));
+}
+
+#[test]
+fn the_end_of_time_is_no_end() {
+    let system = recorded();
+    let line = system.read("sys/kernel/debug/taskmonitor_follow").lines().last().unwrap().to_owned();
+    let mut words: Vec<&str> = line.split(' ').collect();
+    let max = u64::MAX.to_string();
+    for key in ["time", "seq", "usr"] {
+        let at = words.iter().position(|word| *word == key).unwrap();
+        words[at + 1] = &max;
+    }
+    let line = words.join(" ");
+    system.append("sys/kernel/debug/taskmonitor_follow", &format!("{line}\n"));
+    assert_eq!(system.said(&["show", "--raw", "--format", "kv"]).0.lines().last(), Some(line.as_str()));
+}
+
+#[test]
+fn each_field_comes_once_and_a_name_with_blanks_last() {
+    let (out, _, status) =
+        recorded().said(&["show", "300", "--format", "ndjson", "--fields", "pid,state", "--fields", "state,pid"]);
+    assert_eq!((out.lines().next(), status), (Some("{\"pid\":300,\"state\":\"S\"}"), 0));
+    let (out, _, _) = recorded().said(&["show", "300", "--format", "kv", "--fields", "name,pid"]);
+    assert_eq!(out.lines().next(), Some("pid 300 name idle, \"quoted\""));
+    let (out, _, _) = recorded().said(&["show", "300", "--format", "csv", "--fields", "name,pid"]);
+    assert_eq!(out.lines().next(), Some("name,pid"));
 }
