@@ -4,7 +4,10 @@
 
 use std::collections::HashMap;
 use std::collections::HashSet;
+use std::io;
+use std::io::Write;
 use std::process::Command as Process;
+use std::str::FromStr;
 
 use procfs::ProcError;
 use regex_lite::Regex;
@@ -24,22 +27,26 @@ use crate::say;
 const COMM: usize = 15;
 
 /// A name to look for.
-#[derive(Debug)]
-enum Name {
+#[derive(Clone, Debug)]
+pub enum Name {
     Exact(Vec<u8>),
     Regex(Regex),
 }
 
-impl Name {
-    fn parse(text: &str) -> Result<Self, Failure> {
+impl FromStr for Name {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
         match text.strip_prefix('/').and_then(|text| text.strip_suffix('/')) {
             Some(regex) => Regex::new(regex)
                 .map(Self::Regex)
-                .map_err(|e| Failure::other(format!("\"{regex}\" is no regular expression"), e)),
+                .map_err(|e| format!("\"{}\" is no regular expression: {e}", regex.escape_debug())),
             None => Ok(Self::Exact(text.as_bytes().iter().copied().take(COMM).collect())),
         }
     }
+}
 
+impl Name {
     fn matches(&self, comm: &[u8]) -> bool {
         match self {
             Self::Exact(name) => name == comm,
@@ -74,7 +81,7 @@ impl Chooser {
     pub fn new(selector: &Selector) -> Result<Self, Failure> {
         Ok(Self {
             pids: selector.pids.clone(),
-            names: selector.name.iter().map(|name| Name::parse(name)).collect::<Result<_, _>>()?,
+            names: selector.name.clone(),
             groups: selector.cgroup.iter().map(|group| format!("/{}", group.trim_matches('/'))).collect(),
             units: selector.unit.iter().map(|unit| full_unit(unit)).collect(),
             users: selector.user.iter().map(|user| user_number(user)).collect::<Result<_, _>>()?,
@@ -210,29 +217,34 @@ fn verdict(chosen: usize, failed: usize) -> Result<(), Failure> {
     }
 }
 
-fn demand(chooser: &Chooser) -> Result<(), Failure> {
-    if chooser.is_empty() {
+/// Ends `taskmon COMMAND` as any other mistake on the command line does if its selector says nothing.
+pub fn demand(selector: &Selector, command: &str) {
+    let Selector { pids, name, cgroup, unit, user, children: _ } = selector;
+    if pids.is_empty() && [name.is_empty(), cgroup.is_empty(), unit.is_empty(), user.is_empty()] == [true; 4] {
         use clap::CommandFactory;
-        crate::cli::Cli::command()
+        let mut cli = crate::cli::Cli::command();
+        cli.build();
+        let mut alone = cli.clone();
+        // (Whose usage is shown.)
+        let command = cli.find_subcommand_mut(command).unwrap_or(&mut alone);
+        command
             .error(
                 clap::error::ErrorKind::MissingRequiredArgument,
                 "which tasks? give PIDs, --name, --cgroup, --unit or --user",
             )
             .exit();
     }
-    Ok(())
 }
 
 /// `taskmon add`
 pub fn add(monitor: &Monitor, args: &Add) -> Result<(), Failure> {
     let chooser = Chooser::new(&args.selector)?;
-    demand(&chooser)?;
     let itself = std::process::id();
     let by_hand: HashSet<u32> = chooser.pids.iter().copied().collect();
     let mut chosen = chooser.of_system(monitor.root())?;
     chosen.retain(|&pid| pid != itself || by_hand.contains(&pid));
     let (mut failed, mut report) = (0, Report::default());
-    for &pid in &chosen {
+    for (i, &pid) in chosen.iter().enumerate() {
         match monitor.send(Command::Add(pid)) {
             Ok(()) => report.line(format!("{pid}: added")),
             Err(e) => match e.reason() {
@@ -246,6 +258,10 @@ pub fn add(monitor: &Monitor, args: &Add) -> Result<(), Failure> {
                     say(format_args!("{pid}: not added: {reason}"));
                     // It would be the same for all others.
                     if reason == Reason::TooMany {
+                        let left = chosen.len() - i - 1;
+                        if left > 0 {
+                            say(format_args!("the other {left} that are chosen have not been tried"));
+                        }
                         break;
                     }
                 }
@@ -253,14 +269,13 @@ pub fn add(monitor: &Monitor, args: &Add) -> Result<(), Failure> {
             },
         }
     }
-    report.write()?;
+    report.end()?;
     verdict(chosen.len(), failed)
 }
 
 /// `taskmon remove`
 pub fn remove(monitor: &Monitor, args: &Remove) -> Result<(), Failure> {
     let chooser = Chooser::new(&args.selector)?;
-    demand(&chooser)?;
     let tasks = chooser.of_tasks(monitor.root(), monitor.tasks()?)?;
     let mut pids: Vec<u32> = tasks.iter().map(|task| task.pid).collect();
     let there: HashSet<u32> = pids.iter().copied().collect();
@@ -281,22 +296,24 @@ pub fn remove(monitor: &Monitor, args: &Remove) -> Result<(), Failure> {
             },
         }
     }
-    report.write()?;
+    report.end()?;
     verdict(pids.len(), failed)
 }
 
-/// What was done, for stdout.
+/// What was done, for stdout: line by line, so that it has been said whatever happens next. That it cannot be written is no
+/// reason to leave half of the tasks undone.
 #[derive(Default)]
-struct Report(String);
+struct Report(Option<io::Error>);
 
 impl Report {
-    fn line(&mut self, text: String) {
-        self.0.push_str(&text);
-        self.0.push('\n');
+    fn line(&mut self, mut text: String) {
+        text.push('\n');
+        if self.0.is_none() {
+            self.0 = io::stdout().write_all(text.as_bytes()).err();
+        }
     }
 
-    fn write(&self) -> Result<(), Failure> {
-        use std::io::Write;
-        std::io::stdout().write_all(self.0.as_bytes()).map_err(|e| Failure::output(&e))
+    fn end(self) -> Result<(), Failure> {
+        self.0.map_or(Ok(()), |e| Err(Failure::output(&e)))
     }
 }

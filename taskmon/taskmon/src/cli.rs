@@ -12,7 +12,9 @@ use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
+use clap::builder::NonEmptyStringValueParser;
 
+use crate::choose::Name;
 use crate::period;
 use crate::times::Moment;
 use crate::times::duration;
@@ -106,18 +108,18 @@ pub struct Selector {
 
     /// Tasks with this name, as `ps -o comm` shows it; between slashes, a regular expression that must match a part of it
     #[arg(long, value_name = "NAME|/REGEX/")]
-    pub name: Vec<String>,
+    pub name: Vec<Name>,
 
     /// Tasks in this control group or below it: /system.slice
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = NonEmptyStringValueParser::new())]
     pub cgroup: Vec<String>,
 
     /// Tasks of this systemd unit: ssh or ssh.service
-    #[arg(long, value_name = "UNIT")]
+    #[arg(long, value_name = "UNIT", value_parser = NonEmptyStringValueParser::new())]
     pub unit: Vec<String>,
 
     /// Tasks of this user, by name or number
-    #[arg(long, value_name = "USER")]
+    #[arg(long, value_name = "USER", value_parser = NonEmptyStringValueParser::new())]
     pub user: Vec<String>,
 
     /// The descendants, too, of those that are chosen

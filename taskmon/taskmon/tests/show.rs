@@ -137,7 +137,7 @@ fn selectors() {
     assert_eq!(pids(&["--cgroup", "/", "--name", "/quoted/"]), "300");
     assert_eq!(pids(&["--unit", "ssh", "--name", "gone"]), nobody);
     assert_eq!(pids(&["--unit", "ssh", "312"]), "267 312");
-    assert!(pids(&["--name", "/(/"]).starts_with("taskmon: \"(\" is no regular expression: "));
+    assert!(system.said(&["list", "--name", "/(/"]).1.contains("\"(\" is no regular expression: "));
     assert_eq!(pids(&["--user", "nobody-of-that-name"]), "taskmon: there is no user \"nobody-of-that-name\"\n");
     let user = nix::unistd::getuid().to_string();
     assert_eq!(pids(&["--user", &user]), "267 300");
@@ -183,11 +183,26 @@ fn mistakes_on_the_command_line() {
         &["show", "--format", "xml"],
         &["nonsense"],
         &[],
+        &["add"],
+        &["remove", "--children"],
+        &["add", "--name", "/(/"],
+        // An empty variable of a script is not all there is.
+        &["add", "--cgroup", ""],
+        &["remove", "--unit", ""],
+        &["list", "--user", ""],
     ] {
-        let (out, err, status) = recorded().said(args);
-        assert_eq!((out.as_str(), status), ("", 2), "{args:?}");
-        assert!(!err.is_empty());
+        // With and without the module.
+        for loaded in [true, false] {
+            let system = recorded();
+            if !loaded {
+                std::fs::remove_dir_all(system.path("sys/module")).unwrap();
+            }
+            let (out, err, status) = system.said(args);
+            assert_eq!((out.as_str(), status), ("", 2), "{args:?}");
+            assert!(!err.is_empty());
+        }
     }
+    assert!(recorded().said(&["add"]).1.contains("Usage: taskmon add "));
 }
 
 #[test]
@@ -285,4 +300,23 @@ fn each_field_comes_once_and_a_name_with_blanks_last() {
     assert_eq!(out.lines().next(), Some("pid 300 name idle, \"quoted\""));
     let (out, _, _) = recorded().said(&["show", "300", "--format", "csv", "--fields", "name,pid"]);
     assert_eq!(out.lines().next(), Some("name,pid"));
+}
+
+#[test]
+fn nobody_reads_what_was_added() {
+    let system = System::new();
+    for pid in 2..500 {
+        system.process(pid, 1, "many", "/");
+    }
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("taskmon"));
+    command.arg("--root").arg(system.path("")).args(["add", "--name", "many", "7000"]).stdout(full);
+    let output = command.output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(err, "taskmon: cannot write the output: No space left on device (os error 28)\n");
+    assert_eq!(output.status.code(), Some(1));
+    // All the same, it went on behind the first, 7000: a regular file keeps of a line what shorter ones have left.
+    let mut taken = system.read("sys/kernel/taskmonitor");
+    taken.truncate(4);
+    assert_ne!(taken, "7000");
 }
