@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 use std::io;
 use std::io::Write;
-use std::process::Command as Process;
 use std::str::FromStr;
 
 use procfs::ProcError;
+use procfs::process::Process;
 use regex_lite::Regex;
 use taskmonitor::Command;
 use taskmonitor::Monitor;
@@ -153,8 +153,17 @@ impl Chooser {
         if self.is_empty() {
             return Ok(tasks);
         }
-        let by_proc: HashSet<u32> =
-            if self.needs_proc() { self.of_system(root)?.into_iter().collect() } else { HashSet::new() };
+        let mut by_proc = HashSet::new();
+        if self.needs_proc() {
+            let mut all = processes(root)?;
+            // A single thread is not listed in /proc, but it is there.
+            let listed: HashSet<u32> = all.iter().map(|facts| facts.pid).collect();
+            let threads = tasks.iter().filter(|task| !task.state.exited() && !listed.contains(&task.pid));
+            all.extend(threads.filter_map(|task| {
+                Process::new_with_root(root.join("proc").join(task.pid.to_string())).ok().and_then(|p| facts(&p))
+            }));
+            by_proc.extend(self.among(&all));
+        }
         let chosen = |task: &Task| {
             self.pids.contains(&task.pid)
                 || self.matches(&task.comm, None)
@@ -181,7 +190,8 @@ fn user_number(user: &str) -> Result<u32, Failure> {
         return Ok(number);
     }
     let unknown = || Failure::Other(format!("there is no user \"{user}\""));
-    let output = Process::new("id").args(["-u", "--", user]).output().map_err(|e| Failure::other("id", e))?;
+    let output =
+        std::process::Command::new("id").args(["-u", "--", user]).output().map_err(|e| Failure::other("id", e))?;
     if !output.status.success() {
         return Err(unknown());
     }
@@ -194,18 +204,22 @@ fn processes(root: &Root) -> Result<Vec<Facts>, Failure> {
     let failed = |e: ProcError| Failure::other(folder.display(), e);
     let mut all = Vec::new();
     for process in procfs::process::all_processes_with_root(&folder).map_err(failed)? {
-        let Ok(process) = process else { continue };
-        let (Ok(stat), Ok(user)) = (process.stat(), process.uid()) else { continue };
-        let groups = process.cgroups().map(|groups| groups.0.into_iter().map(|group| group.pathname).collect());
-        all.push(Facts {
-            pid: u32::try_from(stat.pid).unwrap_or_default(),
-            parent: u32::try_from(stat.ppid).unwrap_or_default(),
-            comm: stat.comm,
-            user,
-            groups: groups.unwrap_or_default(),
-        });
+        all.extend(process.ok().and_then(|process| facts(&process)));
     }
     Ok(all)
+}
+
+/// What is known of a process, or of a single thread; nothing once it has ended.
+fn facts(process: &Process) -> Option<Facts> {
+    let (stat, user) = (process.stat().ok()?, process.uid().ok()?);
+    let groups = process.cgroups().map(|groups| groups.0.into_iter().map(|group| group.pathname).collect());
+    Some(Facts {
+        pid: u32::try_from(stat.pid).unwrap_or_default(),
+        parent: u32::try_from(stat.ppid).unwrap_or_default(),
+        comm: stat.comm,
+        user,
+        groups: groups.unwrap_or_default(),
+    })
 }
 
 /// Says what became of `chosen` tasks of which `failed` could not be dealt with.

@@ -146,6 +146,27 @@ fn selectors() {
 }
 
 #[test]
+fn a_single_thread_is_chosen_by_what_its_process_is() {
+    let system = System::new();
+    std::fs::remove_dir_all(system.path("proc")).unwrap();
+    std::os::unix::fs::symlink("/proc", system.path("proc")).unwrap();
+    // This one: /proc does not list it, as it leads no process.
+    let tid = nix::unistd::gettid();
+    assert_ne!(tid, nix::unistd::getpid());
+    system.write(
+        "sys/kernel/debug/taskmonitor_tasks",
+        &format!(
+            "pid {tid} start 5 state S threads 1 samples 0 taken 0 evicted 0 reclaimed 0 missed 0 usr 0 sys 0 time 0 \
+             rss 0 mm_users 1 comm worker\n"
+        ),
+    );
+    let user = nix::unistd::getuid().to_string();
+    let (out, err, status) = system.said(&["list", "--user", &user, "--format", "kv"]);
+    assert!(out.starts_with(&format!("pid {tid} ")), "{out}");
+    assert_eq!((out.lines().count(), err.as_str(), status), (1, "", 0));
+}
+
+#[test]
 fn names_are_cut_as_the_kernel_cuts_them() {
     let system = System::new();
     system.process(7, 1, "a-very-long-nam", "/");
