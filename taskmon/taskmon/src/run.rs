@@ -8,6 +8,7 @@ use std::io;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -153,7 +154,8 @@ fn attempt(monitor: &Monitor, args: &Run, booted: Option<i64>) -> Result<u8, Fai
             return Ok(code(status));
         }
         Fate::Failed(error) => {
-            say(format_args!("cannot run {}: {}", watch.name, error.desc()));
+            let name = if watch.name.is_empty() { "\"\"" } else { &watch.name };
+            say(format_args!("cannot run {name}: {}", error.desc()));
             return Ok(if error == Errno::ENOENT { NOT_FOUND } else { CANNOT_RUN });
         }
     };
@@ -392,10 +394,17 @@ struct Log(Vec<(PathBuf, Records<Whole>)>);
 impl Log {
     fn new(args: &Run, clock: Clock) -> Result<Self, Failure> {
         let mut log = Vec::new();
+        let mut files = Vec::new();
         for (path, format) in [(&args.csv, Format::Csv), (&args.json, Format::Ndjson)] {
             if let Some(path) = path {
                 let failed = |e| Failure::other(format!("cannot write {}", path.display()), e);
                 let file = File::create(path).map_err(failed)?;
+                // Under whatever names. (What is no file may take both.)
+                let meta = file.metadata().map_err(failed)?;
+                if meta.is_file() && files.contains(&(meta.dev(), meta.ino())) {
+                    return Err(Failure::Other(format!("{} cannot be in two formats at once", path.display())));
+                }
+                files.push((meta.dev(), meta.ino()));
                 let mut records = Records::new(Whole { file, good: 0 }, format, &[], false, clock);
                 // With the head, if there is one.
                 records.flush().map_err(failed)?;
