@@ -90,7 +90,10 @@ impl Book {
     /// Reads it. What is behind the last line is left of a longer text that was there before.
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
-        let mut period = |key| lines.next()?.strip_prefix(key)?.parse().ok();
+        // No module has had any other.
+        let mut period = |key| {
+            lines.next()?.strip_prefix(key)?.parse().ok().filter(|period| (SHORTEST..=LONGEST).contains(period))
+        };
         let (original, set) = (period("original ")?, period("set ")?);
         let mut requests = Vec::new();
         loop {
@@ -314,7 +317,13 @@ mod tests {
         for end in 0..whole.len() - 1 {
             assert_eq!(Book::parse(&whole[..end]), None, "{end}");
         }
-        for bad in ["original 1\nset 2\n3 4\nend\n", "original 1\nset x\nend\n", "set 2\noriginal 1\nend\n"] {
+        for bad in [
+            "original 900\nset 200\n3 4\nend\n",
+            "original 900\nset x\nend\n",
+            "set 200\noriginal 900\nend\n",
+            "original 99\nset 200\nend\n",
+            "original 3600000001\nset 200\nend\n",
+        ] {
             assert_eq!(Book::parse(bad), None, "{bad}");
         }
     }
