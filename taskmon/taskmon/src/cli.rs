@@ -102,7 +102,8 @@ pub struct Selector {
     /// PIDs: of a process, or of a single thread
     ///
     /// They are chosen whatever the options say. Several values of one option choose the tasks that match any of them;
-    /// several options, those that match all of them.
+    /// several options, those that match all of them. Of a task that has exited only PID and name are known: no other
+    /// option chooses it.
     #[arg(value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pub pids: Vec<u32>,
 
