@@ -272,9 +272,8 @@ pub fn add(monitor: &Monitor, args: &Add) -> Result<(), Failure> {
                     say(format_args!("{pid}: not added: {reason}"));
                     // It would be the same for all others.
                     if reason == Reason::TooMany {
-                        let left = chosen.len() - i - 1;
-                        if left > 0 {
-                            say(format_args!("the other {left} that are chosen have not been tried"));
+                        for pid in chosen.iter().skip(i + 1) {
+                            report.line(format!("{pid}: not tried"));
                         }
                         break;
                     }

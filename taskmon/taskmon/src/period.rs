@@ -51,10 +51,11 @@ fn microseconds(period: Duration) -> u64 {
 
 /// A process that needs a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Request {
-    pid: i32,
-    // When it began, in ticks since boot: its PID may belong to another process some day.
-    start: u64,
+pub struct Request {
+    /// Its PID.
+    pub pid: i32,
+    /// When it began, in ticks since boot: its PID may belong to another process some day.
+    pub start: u64,
     period: u64,
 }
 
@@ -78,17 +79,18 @@ impl Request {
 
 /// What the file holds. Periods are in microseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Book {
-    // Before it was lowered.
-    original: u64,
-    // What was set last.
-    set: u64,
-    requests: Vec<Request>,
+pub struct Book {
+    /// Before it was lowered.
+    pub original: u64,
+    /// What was set last.
+    pub set: u64,
+    /// Who needs which.
+    pub requests: Vec<Request>,
 }
 
 impl Book {
     /// Reads it. What is behind the last line is left of a longer text that was there before.
-    fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         // No module has had any other.
         let mut period = |key| {
