@@ -265,7 +265,7 @@ pub struct Show {
 /// their beginning if that was later. A series ends two minutes after the last task of its name has exited.
 ///
 /// Anybody who can connect to the address can read the metrics. While the module does not answer, HTTP gives status 503, and
-/// the file is removed. It is also removed at the end (SIGTERM, SIGINT). While taskmon export runs, the module is in use: rmmod
+/// the file is removed, as it is when the next one cannot be written. It is also removed at the end (SIGTERM, SIGINT). While taskmon export runs, the module is in use: rmmod
 /// fails.
 #[derive(Debug, Args)]
 #[command(after_help = "\
