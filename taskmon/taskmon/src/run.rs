@@ -55,6 +55,7 @@ use crate::hold::Fate;
 use crate::hold::Held;
 use crate::hold::Used;
 use crate::hold::boottime;
+use crate::output::Whole;
 use crate::period::Period;
 use crate::rate::Point;
 use crate::rate::Series;
@@ -405,7 +406,7 @@ impl Log {
                     return Err(Failure::Other(format!("{} cannot be in two formats at once", path.display())));
                 }
                 files.push((meta.dev(), meta.ino()));
-                let mut records = Records::new(Whole { file, good: 0 }, format, &[], false, clock);
+                let mut records = Records::new(Whole::new(file), format, &[], false, clock);
                 // With the head, if there is one.
                 records.flush().map_err(failed)?;
                 log.push((path.clone(), records));
@@ -430,40 +431,6 @@ impl Log {
                 false
             }
         });
-    }
-}
-
-/// A file of whole lines, also when there is no room for more.
-struct Whole {
-    file: File,
-    good: u64,
-}
-
-impl Write for Whole {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let mut left = buffer;
-        let failed = loop {
-            match self.file.write(left) {
-                Ok(0) => break Some(io::ErrorKind::WriteZero.into()),
-                Ok(written) => left = left.get(written..).unwrap_or_default(),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => break Some(e),
-            }
-            if left.is_empty() {
-                break None;
-            }
-        };
-        let written = buffer.get(..buffer.len() - left.len()).unwrap_or_default();
-        let whole = written.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
-        self.good += whole as u64;
-        let Some(e) = failed else { return Ok(buffer.len()) };
-        // (What is no file has no length.)
-        let _ = self.file.set_len(self.good);
-        Err(e)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
     }
 }
 

@@ -20,6 +20,7 @@ use crate::cli::Show;
 use crate::output::Column;
 use crate::output::Shown;
 use crate::output::Value;
+use crate::output::Whole;
 use crate::output::Writer;
 use crate::rate::Point;
 use crate::rate::Series;
@@ -260,7 +261,8 @@ pub fn show(monitor: &Monitor, args: &Show, booted: Option<i64>) -> Result<(), F
     // (What was sampled at the end of time itself is before no moment, but without one it is shown.)
     let before_end = |time: u64| until.is_none_or(|until| time < until);
     let stop = Stop::new()?;
-    let mut records = Records::new(io::stdout(), args.format, &args.fields, args.raw, clock);
+    let stdout = Whole::stdout().map_err(|e| Failure::output(&e))?;
+    let mut records = Records::new(stdout, args.format, &args.fields, args.raw, clock);
     let mut follow = monitor.follow()?;
     let mut shows = Shows::new(monitor, args)?;
     if !args.follow && !shows.chooser.is_empty() && !shows.known.values().any(|known| known.chosen) {

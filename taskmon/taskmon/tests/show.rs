@@ -341,3 +341,24 @@ fn nobody_reads_what_was_added() {
     taken.truncate(4);
     assert_ne!(taken, "7000");
 }
+
+#[test]
+fn no_half_record_where_there_is_no_room() {
+    let system = recorded();
+    let file = system.path("out");
+    for redirection in [">", ">>"] {
+        std::fs::write(&file, "before\n").unwrap();
+        let script =
+            format!("trap '' XFSZ; ulimit -f 1; exec \"$0\" --root \"$1\" show --format csv {redirection}\"$2\"");
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &script]).arg(assert_cmd::cargo::cargo_bin("taskmon")).arg(system.path("")).arg(&file);
+        let output = shell.output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(err.starts_with("taskmon: cannot write the output: "), "{err}");
+        assert_eq!(output.status.code(), Some(1));
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with(if redirection == ">" { "time," } else { "before\ntime," }), "{text}");
+        assert!(text.ends_with(",busy ü\n") || text.ends_with(",\"idle, \"\"quoted\"\"\"\n"), "{text}");
+        assert!(text.lines().count() > 3, "{text}");
+    }
+}
