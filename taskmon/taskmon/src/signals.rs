@@ -20,13 +20,14 @@ use crate::Failure;
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// From now on. A signal that is ignored stays so: that is what nohup is for, and a shell's `&` without job control.
+    /// From now on. A SIGHUP that is ignored stays so: that is what nohup is for. SIGINT does not: a shell without job control
+    /// ignores it for all that it starts in the background, where a script stops it by just that.
     pub fn new() -> Result<Self, Failure> {
         let stop = Self::default();
         // (Where that cannot be read, none is.)
         let ignored = Process::myself().and_then(|process| process.status()).map_or(0, |status| status.sigign);
         for signal in [SIGHUP, SIGINT, SIGTERM] {
-            if (ignored >> (signal - 1)) & 1 != 0 {
+            if signal == SIGHUP && (ignored >> (signal - 1)) & 1 != 0 {
                 continue;
             }
             // In this order: the first signal must not find the flag set.

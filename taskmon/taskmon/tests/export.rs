@@ -380,11 +380,11 @@ fn a_file_that_cannot_be_written_any_more_does_not_stay() {
 }
 
 #[test]
-fn what_is_ignored_stays_ignored() {
+fn nohup_holds_and_a_script_may_interrupt() {
     let fake = Fake::new();
     let path = fake.0.path().join("taskmonitor.prom");
-    // As nohup does.
-    let script = "trap '' HUP; exec \"$0\" --root \"$1\" export --interval 10ms --textfile \"$2\"";
+    // As nohup does, and a shell in the background.
+    let script = "trap '' HUP INT; exec \"$0\" --root \"$1\" export --interval 10ms --textfile \"$2\"";
     let mut shell = Command::new("sh");
     shell.args(["-c", script, env!("CARGO_BIN_EXE_taskmon")]).arg(fake.0.path()).arg(&path).stderr(Stdio::piped());
     let running = Running(shell.spawn().unwrap());
@@ -394,5 +394,5 @@ fn what_is_ignored_stays_ignored() {
     std::thread::sleep(Duration::from_millis(500));
     wait_for("the next file", || fs::remove_file(&path).ok());
     wait_for("another", || path.exists().then_some(()));
-    assert_eq!(running.stop(Signal::SIGTERM).0, Some(0));
+    assert_eq!(running.stop(Signal::SIGINT).0, Some(0));
 }
