@@ -167,7 +167,10 @@ $b: added"
 	./taskmon add --name zzz --name nothing >"$T/out"
 	same tasks "$(monitored)" "$a $b $PID"
 	says 1 "taskmon: no task is chosen by that" ./taskmon add --name zz
-	says 1 'taskmon: "(" is no regular expression: found open group without closing '"')'" ./taskmon add --name '/(/'
+	status=0
+	./taskmon add --name '/(/' >"$T/out" 2>"$T/errors" || status=$?
+	same "status of a mistake in a regular expression" "$status" 2
+	grep -q '"(" is no regular expression: found open group without closing' "$T/errors" || fail "it is not said"
 	# What has exited has its name still.
 	end_task "$b"
 	await ended "$b"

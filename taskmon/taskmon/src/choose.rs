@@ -4,9 +4,12 @@
 
 use std::collections::HashMap;
 use std::collections::HashSet;
-use std::process::Command as Process;
+use std::io;
+use std::io::Write;
+use std::str::FromStr;
 
 use procfs::ProcError;
+use procfs::process::Process;
 use regex_lite::Regex;
 use taskmonitor::Command;
 use taskmonitor::Monitor;
@@ -24,22 +27,26 @@ use crate::say;
 const COMM: usize = 15;
 
 /// A name to look for.
-#[derive(Debug)]
-enum Name {
+#[derive(Clone, Debug)]
+pub enum Name {
     Exact(Vec<u8>),
     Regex(Regex),
 }
 
-impl Name {
-    fn parse(text: &str) -> Result<Self, Failure> {
+impl FromStr for Name {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
         match text.strip_prefix('/').and_then(|text| text.strip_suffix('/')) {
             Some(regex) => Regex::new(regex)
                 .map(Self::Regex)
-                .map_err(|e| Failure::other(format!("\"{regex}\" is no regular expression"), e)),
+                .map_err(|e| format!("\"{}\" is no regular expression: {e}", regex.escape_debug())),
             None => Ok(Self::Exact(text.as_bytes().iter().copied().take(COMM).collect())),
         }
     }
+}
 
+impl Name {
     fn matches(&self, comm: &[u8]) -> bool {
         match self {
             Self::Exact(name) => name == comm,
@@ -74,7 +81,7 @@ impl Chooser {
     pub fn new(selector: &Selector) -> Result<Self, Failure> {
         Ok(Self {
             pids: selector.pids.clone(),
-            names: selector.name.iter().map(|name| Name::parse(name)).collect::<Result<_, _>>()?,
+            names: selector.name.clone(),
             groups: selector.cgroup.iter().map(|group| format!("/{}", group.trim_matches('/'))).collect(),
             units: selector.unit.iter().map(|unit| full_unit(unit)).collect(),
             users: selector.user.iter().map(|user| user_number(user)).collect::<Result<_, _>>()?,
@@ -146,8 +153,17 @@ impl Chooser {
         if self.is_empty() {
             return Ok(tasks);
         }
-        let by_proc: HashSet<u32> =
-            if self.needs_proc() { self.of_system(root)?.into_iter().collect() } else { HashSet::new() };
+        let mut by_proc = HashSet::new();
+        if self.needs_proc() {
+            let mut all = processes(root)?;
+            // A single thread is not listed in /proc, but it is there.
+            let listed: HashSet<u32> = all.iter().map(|facts| facts.pid).collect();
+            let threads = tasks.iter().filter(|task| !task.state.exited() && !listed.contains(&task.pid));
+            all.extend(threads.filter_map(|task| {
+                Process::new_with_root(root.join("proc").join(task.pid.to_string())).ok().and_then(|p| facts(&p))
+            }));
+            by_proc.extend(self.among(&all));
+        }
         let chosen = |task: &Task| {
             self.pids.contains(&task.pid)
                 || self.matches(&task.comm, None)
@@ -174,7 +190,8 @@ fn user_number(user: &str) -> Result<u32, Failure> {
         return Ok(number);
     }
     let unknown = || Failure::Other(format!("there is no user \"{user}\""));
-    let output = Process::new("id").args(["-u", "--", user]).output().map_err(|e| Failure::other("id", e))?;
+    let output =
+        std::process::Command::new("id").args(["-u", "--", user]).output().map_err(|e| Failure::other("id", e))?;
     if !output.status.success() {
         return Err(unknown());
     }
@@ -187,18 +204,22 @@ fn processes(root: &Root) -> Result<Vec<Facts>, Failure> {
     let failed = |e: ProcError| Failure::other(folder.display(), e);
     let mut all = Vec::new();
     for process in procfs::process::all_processes_with_root(&folder).map_err(failed)? {
-        let Ok(process) = process else { continue };
-        let (Ok(stat), Ok(user)) = (process.stat(), process.uid()) else { continue };
-        let groups = process.cgroups().map(|groups| groups.0.into_iter().map(|group| group.pathname).collect());
-        all.push(Facts {
-            pid: u32::try_from(stat.pid).unwrap_or_default(),
-            parent: u32::try_from(stat.ppid).unwrap_or_default(),
-            comm: stat.comm,
-            user,
-            groups: groups.unwrap_or_default(),
-        });
+        all.extend(process.ok().and_then(|process| facts(&process)));
     }
     Ok(all)
+}
+
+/// What is known of a process, or of a single thread; nothing once it has ended.
+fn facts(process: &Process) -> Option<Facts> {
+    let (stat, user) = (process.stat().ok()?, process.uid().ok()?);
+    let groups = process.cgroups().map(|groups| groups.0.into_iter().map(|group| group.pathname).collect());
+    Some(Facts {
+        pid: u32::try_from(stat.pid).unwrap_or_default(),
+        parent: u32::try_from(stat.ppid).unwrap_or_default(),
+        comm: stat.comm,
+        user,
+        groups: groups.unwrap_or_default(),
+    })
 }
 
 /// Says what became of `chosen` tasks of which `failed` could not be dealt with.
@@ -210,29 +231,34 @@ fn verdict(chosen: usize, failed: usize) -> Result<(), Failure> {
     }
 }
 
-fn demand(chooser: &Chooser) -> Result<(), Failure> {
-    if chooser.is_empty() {
+/// Ends `taskmon COMMAND` as any other mistake on the command line does if its selector says nothing.
+pub fn demand(selector: &Selector, command: &str) {
+    let Selector { pids, name, cgroup, unit, user, children: _ } = selector;
+    if pids.is_empty() && [name.is_empty(), cgroup.is_empty(), unit.is_empty(), user.is_empty()] == [true; 4] {
         use clap::CommandFactory;
-        crate::cli::Cli::command()
+        let mut cli = crate::cli::Cli::command();
+        cli.build();
+        let mut alone = cli.clone();
+        // (Whose usage is shown.)
+        let command = cli.find_subcommand_mut(command).unwrap_or(&mut alone);
+        command
             .error(
                 clap::error::ErrorKind::MissingRequiredArgument,
                 "which tasks? give PIDs, --name, --cgroup, --unit or --user",
             )
             .exit();
     }
-    Ok(())
 }
 
 /// `taskmon add`
 pub fn add(monitor: &Monitor, args: &Add) -> Result<(), Failure> {
     let chooser = Chooser::new(&args.selector)?;
-    demand(&chooser)?;
     let itself = std::process::id();
     let by_hand: HashSet<u32> = chooser.pids.iter().copied().collect();
     let mut chosen = chooser.of_system(monitor.root())?;
     chosen.retain(|&pid| pid != itself || by_hand.contains(&pid));
     let (mut failed, mut report) = (0, Report::default());
-    for &pid in &chosen {
+    for (i, &pid) in chosen.iter().enumerate() {
         match monitor.send(Command::Add(pid)) {
             Ok(()) => report.line(format!("{pid}: added")),
             Err(e) => match e.reason() {
@@ -246,6 +272,9 @@ pub fn add(monitor: &Monitor, args: &Add) -> Result<(), Failure> {
                     say(format_args!("{pid}: not added: {reason}"));
                     // It would be the same for all others.
                     if reason == Reason::TooMany {
+                        for pid in chosen.iter().skip(i + 1) {
+                            report.line(format!("{pid}: not tried"));
+                        }
                         break;
                     }
                 }
@@ -253,14 +282,13 @@ pub fn add(monitor: &Monitor, args: &Add) -> Result<(), Failure> {
             },
         }
     }
-    report.write()?;
+    report.end()?;
     verdict(chosen.len(), failed)
 }
 
 /// `taskmon remove`
 pub fn remove(monitor: &Monitor, args: &Remove) -> Result<(), Failure> {
     let chooser = Chooser::new(&args.selector)?;
-    demand(&chooser)?;
     let tasks = chooser.of_tasks(monitor.root(), monitor.tasks()?)?;
     let mut pids: Vec<u32> = tasks.iter().map(|task| task.pid).collect();
     let there: HashSet<u32> = pids.iter().copied().collect();
@@ -281,22 +309,24 @@ pub fn remove(monitor: &Monitor, args: &Remove) -> Result<(), Failure> {
             },
         }
     }
-    report.write()?;
+    report.end()?;
     verdict(pids.len(), failed)
 }
 
-/// What was done, for stdout.
+/// What was done, for stdout: line by line, so that it has been said whatever happens next. That it cannot be written is no
+/// reason to leave half of the tasks undone.
 #[derive(Default)]
-struct Report(String);
+struct Report(Option<io::Error>);
 
 impl Report {
-    fn line(&mut self, text: String) {
-        self.0.push_str(&text);
-        self.0.push('\n');
+    fn line(&mut self, mut text: String) {
+        text.push('\n');
+        if self.0.is_none() {
+            self.0 = io::stdout().write_all(text.as_bytes()).err();
+        }
     }
 
-    fn write(&self) -> Result<(), Failure> {
-        use std::io::Write;
-        std::io::stdout().write_all(self.0.as_bytes()).map_err(|e| Failure::output(&e))
+    fn end(self) -> Result<(), Failure> {
+        self.0.map_or(Ok(()), |e| Err(Failure::output(&e)))
     }
 }

@@ -12,7 +12,9 @@ use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
+use clap::builder::NonEmptyStringValueParser;
 
+use crate::choose::Name;
 use crate::period;
 use crate::times::Moment;
 use crate::times::duration;
@@ -100,24 +102,25 @@ pub struct Selector {
     /// PIDs: of a process, or of a single thread
     ///
     /// They are chosen whatever the options say. Several values of one option choose the tasks that match any of them;
-    /// several options, those that match all of them.
+    /// several options, those that match all of them. Of a task that has exited only PID and name are known: no other
+    /// option chooses it.
     #[arg(value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pub pids: Vec<u32>,
 
     /// Tasks with this name, as `ps -o comm` shows it; between slashes, a regular expression that must match a part of it
     #[arg(long, value_name = "NAME|/REGEX/")]
-    pub name: Vec<String>,
+    pub name: Vec<Name>,
 
     /// Tasks in this control group or below it: /system.slice
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = NonEmptyStringValueParser::new())]
     pub cgroup: Vec<String>,
 
     /// Tasks of this systemd unit: ssh or ssh.service
-    #[arg(long, value_name = "UNIT")]
+    #[arg(long, value_name = "UNIT", value_parser = NonEmptyStringValueParser::new())]
     pub unit: Vec<String>,
 
     /// Tasks of this user, by name or number
-    #[arg(long, value_name = "USER")]
+    #[arg(long, value_name = "USER", value_parser = NonEmptyStringValueParser::new())]
     pub user: Vec<String>,
 
     /// The descendants, too, of those that are chosen
@@ -239,7 +242,7 @@ pub struct Show {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub every: Option<Duration>,
 
-    /// What to show, and in which order
+    /// What to show, and in which order (of kv, a name is always last)
     #[arg(long, value_enum, value_delimiter = ',', value_name = "FIELD,...")]
     pub fields: Vec<Field>,
 
@@ -262,7 +265,7 @@ pub struct Show {
 /// their beginning if that was later. A series ends two minutes after the last task of its name has exited.
 ///
 /// Anybody who can connect to the address can read the metrics. While the module does not answer, HTTP gives status 503, and
-/// the file is removed. It is also removed at the end (SIGTERM, SIGINT). While taskmon export runs, the module is in use: rmmod
+/// the file is removed, as it is when the next one cannot be written. It is also removed at the end (SIGTERM, SIGINT). While taskmon export runs, the module is in use: rmmod
 /// fails.
 #[derive(Debug, Args)]
 #[command(after_help = "\

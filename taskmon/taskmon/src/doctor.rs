@@ -17,6 +17,8 @@ use taskmonitor::Root;
 use taskmonitor::Task;
 
 use crate::Failure;
+use crate::period::Book;
+use crate::period::Request;
 
 /// The initial PID namespace has this name in every kernel.
 const INITIAL: &str = "pid:[4026531836]";
@@ -63,9 +65,10 @@ struct Facts {
 struct Module {
     version: Option<String>,
     period: Result<Duration, String>,
-    sampling: bool,
+    sampling: Result<bool, String>,
     max_tasks: Option<u64>,
-    tasks: Option<Vec<Task>>,
+    // Or what is wrong with them.
+    tasks: Result<Vec<Task>, String>,
 }
 
 /// A period that was lowered, in microseconds.
@@ -138,18 +141,26 @@ fn findings(facts: &Facts) -> Vec<Finding> {
         ),
     });
     if let Some(module) = &facts.module {
-        found.push(if module.sampling {
-            ok("sampling is on")
-        } else {
-            problem("sampling is stopped: nothing is recorded", "echo start >/sys/kernel/taskmonitor")
+        found.push(match &module.sampling {
+            Ok(true) => ok("sampling is on"),
+            Ok(false) => problem("sampling is stopped: nothing is recorded", "echo start >/sys/kernel/taskmonitor"),
+            Err(error) => problem(error, "modprobe -r taskmonitor && modprobe taskmonitor"),
         });
         found.push(match &module.period {
             Ok(period) => ok(format!("period {period:?}")),
             Err(error) => problem(error, "modprobe -r taskmonitor && modprobe taskmonitor"),
         });
-        if let Some(tasks) = &module.tasks {
-            found.push(monitored(tasks, module.max_tasks));
-            found.extend(lost(tasks, module.period.as_ref().ok().copied()));
+        match &module.tasks {
+            Ok(tasks) => {
+                found.push(monitored(tasks, module.max_tasks));
+                found.extend(lost(tasks, module.period.as_ref().ok().copied()));
+            }
+            // If it cannot even be opened, that is told already.
+            Err(error) if facts.tasks.is_ok() => found.push(problem(
+                error,
+                "a taskmon that is as new as the module (taskmon --version, cat /sys/module/taskmonitor/version)",
+            )),
+            Err(_) => {}
         }
     }
     found.push(namespace(facts));
@@ -359,9 +370,9 @@ fn facts(root: &Root, is_root: bool) -> Facts {
         module: Monitor::open(root.clone()).ok().map(|monitor| Module {
             version: monitor.version().ok(),
             period: monitor.period().map_err(|e| e.to_string()),
-            sampling: monitor.sampling().unwrap_or(false),
+            sampling: monitor.sampling().map_err(|e| e.to_string()),
             max_tasks: monitor.parameter("max_tasks").ok().and_then(|max| max.parse().ok()),
-            tasks: monitor.tasks().ok(),
+            tasks: monitor.tasks().map_err(|e| e.to_string()),
         }),
         namespace: namespace.map(|name| name.to_string_lossy().into_owned()),
         period: read(root.join("run/taskmon/period")).and_then(|text| lowered(root, &text)),
@@ -371,19 +382,14 @@ fn facts(root: &Root, is_root: bool) -> Facts {
 
 /// What the file that several `taskmon run` share says.
 fn lowered(root: &Root, text: &str) -> Option<Lowered> {
-    let mut lines = text.lines();
-    let original = lines.next()?.strip_prefix("original ")?.parse().ok()?;
-    let set = lines.next()?.strip_prefix("set ")?.parse().ok()?;
-    // A line for each of them: its PID, when it began, its period.
-    let lives = |line: &str| {
-        let mut words = line.split(' ');
-        let (pid, start) = (words.next()?, words.next()?);
-        let stat = read(root.join("proc").join(pid.parse::<u32>().ok()?.to_string()).join("stat"))?;
+    let Book { original, set, requests } = Book::parse(text)?;
+    let lives = |request: &Request| {
+        let stat = read(root.join("proc").join(request.pid.to_string()).join("stat"))?;
         // The name, which may have blanks, ends with the last parenthesis; the 22nd field is when it began.
         let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-        (!matches!(fields.next()?, "Z" | "X") && fields.nth(18)? == start).then_some(())
+        (!matches!(fields.next()?, "Z" | "X") && fields.nth(18)? == request.start.to_string()).then_some(())
     };
-    Some(Lowered { original, set, needed: lines.any(|line| lives(line).is_some()) })
+    Some(Lowered { original, set, needed: requests.iter().any(|request| lives(request).is_some()) })
 }
 
 /// `taskmon doctor`
@@ -424,9 +430,9 @@ mod tests {
             module: Some(Module {
                 version: Some("9.8.7".to_owned()),
                 period: Ok(Duration::from_secs(1)),
-                sampling: true,
+                sampling: Ok(true),
                 max_tasks: Some(16384),
-                tasks: Some(vec![task('S', 1000, 0, 0), task('X', 10, 1, 0)]),
+                tasks: Ok(vec![task('S', 1000, 0, 0), task('X', 10, 1, 0)]),
             }),
             namespace: Some(INITIAL.to_owned()),
             period: None,
@@ -464,7 +470,12 @@ mod tests {
             ("no version", with(|m| m.version = None)),
             (
                 "debugfs is not mounted",
-                Facts { mounted: false, follow: missing, tasks: missing, ..with(|m| m.tasks = None) },
+                Facts {
+                    mounted: false,
+                    follow: missing,
+                    tasks: missing,
+                    ..with(|m| m.tasks = Err("no such file".to_owned()))
+                },
             ),
             (
                 "debugfs is off",
@@ -473,10 +484,13 @@ mod tests {
                     forbidden: true,
                     follow: missing,
                     tasks: missing,
-                    ..with(|m| m.tasks = None)
+                    ..with(|m| m.tasks = Err("no such file".to_owned()))
                 },
             ),
-            ("debugfs without the files", Facts { follow: missing, tasks: missing, ..with(|m| m.tasks = None) }),
+            (
+                "debugfs without the files",
+                Facts { follow: missing, tasks: missing, ..with(|m| m.tasks = Err("no such file".to_owned())) },
+            ),
             (
                 "no root",
                 Facts {
@@ -485,7 +499,7 @@ mod tests {
                     tasks: refused,
                     sysfs: refused,
                     lockdown: None,
-                    ..with(|m| m.tasks = None)
+                    ..with(|m| m.tasks = Err("no such file".to_owned()))
                 },
             ),
             (
@@ -494,31 +508,36 @@ mod tests {
                     follow: refused,
                     tasks: Err(Errno::EPERM),
                     sysfs: Err(Errno::EROFS),
-                    ..with(|m| m.tasks = None)
+                    ..with(|m| m.tasks = Err("no such file".to_owned()))
                 },
             ),
             ("locked down", locked(well())),
             ("locked down more than it should be", locked(Facts { follow: Err(Errno::EPERM), ..well() })),
             ("an error that nobody thought of", Facts { follow: Err(Errno::EIO), ..well() }),
-            ("stopped", with(|m| m.sampling = false)),
+            ("stopped", with(|m| m.sampling = Ok(false))),
             ("no period", with(|m| m.period = Err("period_us: no value of a parameter: \"soon\"".to_owned()))),
-            ("nothing is monitored", with(|m| m.tasks = Some(vec![]))),
+            ("a sampling that cannot be read", with(|m| m.sampling = Err("sampling: Input/output error".to_owned()))),
+            (
+                "tasks that cannot be understood",
+                with(|m| m.tasks = Err("a key without a value: \"nonsense\"".to_owned())),
+            ),
+            ("nothing is monitored", with(|m| m.tasks = Ok(vec![]))),
             (
                 "soon too many",
                 with(|m| {
                     m.max_tasks = Some(10);
-                    m.tasks = Some(vec![task('S', 5, 0, 0); 9]);
+                    m.tasks = Ok(vec![task('S', 5, 0, 0); 9]);
                 }),
             ),
             (
                 "too many",
                 with(|m| {
                     m.max_tasks = Some(2);
-                    m.tasks = Some(vec![task('S', 5, 0, 0); 2]);
+                    m.tasks = Ok(vec![task('S', 5, 0, 0); 2]);
                 }),
             ),
-            ("missed", with(|m| m.tasks = Some(vec![task('S', 980, 20, 0)]))),
-            ("reclaimed", with(|m| m.tasks = Some(vec![task('S', 1000, 0, 500)]))),
+            ("missed", with(|m| m.tasks = Ok(vec![task('S', 980, 20, 0)]))),
+            ("reclaimed", with(|m| m.tasks = Ok(vec![task('S', 1000, 0, 500)]))),
             ("in a container", Facts { namespace: Some("pid:[4026532000]".to_owned()), ..well() }),
             ("not known where", Facts { namespace: None, ..well() }),
             ("a period that nobody needs", lowered_to(10, false)),
@@ -579,9 +598,9 @@ mod tests {
         let module = seen().module.unwrap();
         assert_eq!(
             (module.period, module.sampling, module.max_tasks),
-            (Ok(Duration::from_micros(2500)), false, Some(5))
+            (Ok(Duration::from_micros(2500)), Ok(false), Some(5))
         );
-        assert!(module.tasks.is_none());
+        assert!(module.tasks.is_err());
     }
 
     #[test]
@@ -602,7 +621,9 @@ mod tests {
         assert_eq!(needed(), Some(false));
         stat('S', 99);
         assert_eq!(needed(), Some(true));
-        for none in ["", "original\n", "original 5\nset\n", "nonsense"] {
+        // What taskmon run takes for damage, and what no module has had.
+        let damaged = book.trim_end_matches("end\n");
+        for none in ["", "original\n", "original 500\nset\n", "nonsense", damaged, "original 5\nset 10000\nend\n"] {
             assert_eq!(lowered(&root, none), None);
         }
     }

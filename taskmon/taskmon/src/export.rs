@@ -106,7 +106,6 @@ impl<'a> Exporter<'a> {
         let module = self.read().inspect_err(|_| self.own.errors += 1)?;
         self.own.duration = begun.elapsed();
         self.own.cpu = cpu();
-        self.said = None;
         Ok(page(&self.groups, &module, &self.own, format))
     }
 
@@ -157,7 +156,10 @@ fn listen(mut exporter: Exporter<'_>, address: SocketAddr) -> Result<(), Failure
         "/metrics" => {
             let format = Format::accepted(&request.accept);
             match exporter.scrape(format) {
-                Ok(body) => Response { status: 200, content_type: format.content_type(), body },
+                Ok(body) => {
+                    exporter.said = None;
+                    Response { status: 200, content_type: format.content_type(), body }
+                }
                 Err(error) => {
                     exporter.complain(&error);
                     Response::plain(503, format!("{error}\n"))
@@ -179,21 +181,33 @@ fn textfile(mut exporter: Exporter<'_>, path: &Path, interval: Duration) -> Resu
     let file = Textfile { path, new };
     let mut written = false;
     while !exporter.stop.asked() {
-        let next = Instant::now() + interval;
+        // One that no clock can tell does not come.
+        let next = Instant::now().checked_add(interval);
         match exporter.scrape(Format::Text) {
             Ok(text) => match file.write(&text) {
-                Ok(()) => written = true,
+                Ok(()) => {
+                    written = true;
+                    exporter.said = None;
+                }
                 // That is a mistake in the call, rather than a disk that is full for a while.
                 Err(e) if !written => return Err(Failure::other(path.display(), e)),
-                Err(e) => exporter.complain(&format!("{}: {e}", path.display())),
+                Err(e) => {
+                    exporter.complain(&format!("{}: {e}", path.display()));
+                    // What is there is not true any more. (That it may stay has been said, in other words.)
+                    let _ = file.remove();
+                }
             },
             Err(error) => {
                 exporter.complain(&error);
                 file.remove().map_err(|e| Failure::other(path.display(), e))?;
             }
         }
-        while !exporter.stop.asked() && Instant::now() < next {
-            std::thread::sleep(next.saturating_duration_since(Instant::now()).min(LOOK));
+        while !exporter.stop.asked() {
+            let left = next.map_or(LOOK, |next| next.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                break;
+            }
+            std::thread::sleep(left.min(LOOK));
         }
     }
     file.remove().map_err(|e| Failure::other(path.display(), e))

@@ -3,7 +3,6 @@
 //! `taskmon list`: the monitored tasks.
 
 use std::collections::HashMap;
-use std::io;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -18,6 +17,7 @@ use crate::choose::Chooser;
 use crate::cli::List;
 use crate::output::Column;
 use crate::output::Shown;
+use crate::output::Whole;
 use crate::output::Writer;
 use crate::rate::Series;
 use crate::signals::Stop;
@@ -94,7 +94,8 @@ pub fn list(monitor: &Monitor, args: &List) -> Result<(), Failure> {
     if tasks.is_empty() && !chooser.is_empty() {
         return Err(Failure::Other("no monitored task is chosen by that".to_owned()));
     }
-    let mut writer = Writer::new(io::stdout(), args.format, COLUMNS.to_vec());
+    let stdout = Whole::stdout().map_err(|e| Failure::output(&e))?;
+    let mut writer = Writer::new(stdout, args.format, COLUMNS.to_vec());
     let mut write = || {
         for task in &tasks {
             let cpu = usage.rates.get(&task.id()).copied().flatten().filter(|_| !task.state.exited());

@@ -71,6 +71,12 @@ pub fn say(text: impl std::fmt::Display) {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let root = Root::at(&cli.root);
+    // A mistake on the command line is one with and without the module.
+    match &cli.command {
+        Command::Add(args) => choose::demand(&args.selector, "add"),
+        Command::Remove(args) => choose::demand(&args.selector, "remove"),
+        _ => {}
+    }
     let done = match &cli.command {
         Command::Completions(args) => manual::completions(args),
         Command::Manual(args) => manual::pages(args),

@@ -4,8 +4,12 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io;
+use std::io::Seek;
+use std::io::SeekFrom;
 use std::io::Write;
+use std::os::fd::AsFd;
 
 use crate::cli::Format;
 
@@ -263,6 +267,58 @@ pub fn bytes(count: u64) -> String {
     let mut text = String::new();
     bytes_to(&mut text, count);
     text
+}
+
+/// A file of whole lines, also when there is no room for more.
+pub struct Whole(File);
+
+impl Whole {
+    /// What is written goes to `file`, which ends with a whole line.
+    pub fn new(file: File) -> Self {
+        Self(file)
+    }
+
+    /// The same for stdout, whatever that is.
+    pub fn stdout() -> io::Result<Self> {
+        io::stdout().as_fd().try_clone_to_owned().map(|fd| Self(fd.into()))
+    }
+
+    /// Takes back the last `count` bytes, unless somebody else has written behind them. (What is no file has neither length
+    /// nor position.)
+    fn take_back(&mut self, count: u64) -> io::Result<()> {
+        let end = self.0.stream_position()?;
+        let meta = self.0.metadata()?;
+        if count > 0 && meta.is_file() && meta.len() == end {
+            self.0.set_len(end.saturating_sub(count))?;
+            self.0.seek(SeekFrom::Start(end.saturating_sub(count)))?;
+        }
+        Ok(())
+    }
+}
+
+impl Write for Whole {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let mut left = buffer;
+        let error = loop {
+            match self.0.write(left) {
+                Ok(0) => break io::ErrorKind::WriteZero.into(),
+                Ok(written) => left = left.get(written..).unwrap_or_default(),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => break e,
+            }
+            if left.is_empty() {
+                return Ok(buffer.len());
+            }
+        };
+        let written = buffer.get(..buffer.len() - left.len()).unwrap_or_default();
+        let half = written.iter().rev().take_while(|&&b| b != b'\n').count();
+        let _ = self.take_back(half as u64);
+        Err(error)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 #[cfg(test)]

@@ -51,10 +51,11 @@ fn microseconds(period: Duration) -> u64 {
 
 /// A process that needs a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Request {
-    pid: i32,
-    // When it began, in ticks since boot: its PID may belong to another process some day.
-    start: u64,
+pub struct Request {
+    /// Its PID.
+    pub pid: i32,
+    /// When it began, in ticks since boot: its PID may belong to another process some day.
+    pub start: u64,
     period: u64,
 }
 
@@ -78,19 +79,23 @@ impl Request {
 
 /// What the file holds. Periods are in microseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Book {
-    // Before it was lowered.
-    original: u64,
-    // What was set last.
-    set: u64,
-    requests: Vec<Request>,
+pub struct Book {
+    /// Before it was lowered.
+    pub original: u64,
+    /// What was set last.
+    pub set: u64,
+    /// Who needs which.
+    pub requests: Vec<Request>,
 }
 
 impl Book {
     /// Reads it. What is behind the last line is left of a longer text that was there before.
-    fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
-        let mut period = |key| lines.next()?.strip_prefix(key)?.parse().ok();
+        // No module has had any other.
+        let mut period = |key| {
+            lines.next()?.strip_prefix(key)?.parse().ok().filter(|period| (SHORTEST..=LONGEST).contains(period))
+        };
         let (original, set) = (period("original ")?, period("set ")?);
         let mut requests = Vec::new();
         loop {
@@ -314,7 +319,13 @@ mod tests {
         for end in 0..whole.len() - 1 {
             assert_eq!(Book::parse(&whole[..end]), None, "{end}");
         }
-        for bad in ["original 1\nset 2\n3 4\nend\n", "original 1\nset x\nend\n", "set 2\noriginal 1\nend\n"] {
+        for bad in [
+            "original 900\nset 200\n3 4\nend\n",
+            "original 900\nset x\nend\n",
+            "set 200\noriginal 900\nend\n",
+            "original 99\nset 200\nend\n",
+            "original 3600000001\nset 200\nend\n",
+        ] {
             assert_eq!(Book::parse(bad), None, "{bad}");
         }
     }

@@ -8,6 +8,7 @@ use std::io;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,6 +54,7 @@ use crate::hold::Fate;
 use crate::hold::Held;
 use crate::hold::Used;
 use crate::hold::boottime;
+use crate::output::Whole;
 use crate::period::Period;
 use crate::rate::Point;
 use crate::rate::Series;
@@ -153,7 +155,8 @@ fn attempt(monitor: &Monitor, args: &Run, booted: Option<i64>) -> Result<u8, Fai
             return Ok(code(status));
         }
         Fate::Failed(error) => {
-            say(format_args!("cannot run {}: {}", watch.name, error.desc()));
+            let name = if watch.name.is_empty() { "\"\"" } else { &watch.name };
+            say(format_args!("cannot run {name}: {}", error.desc()));
             return Ok(if error == Errno::ENOENT { NOT_FOUND } else { CANNOT_RUN });
         }
     };
@@ -390,11 +393,18 @@ struct Log(Vec<(PathBuf, Records<Whole>)>);
 impl Log {
     fn new(args: &Run, clock: Clock) -> Result<Self, Failure> {
         let mut log = Vec::new();
+        let mut files = Vec::new();
         for (path, format) in [(&args.csv, Format::Csv), (&args.json, Format::Ndjson)] {
             if let Some(path) = path {
                 let failed = |e| Failure::other(format!("cannot write {}", path.display()), e);
                 let file = File::create(path).map_err(failed)?;
-                let mut records = Records::new(Whole { file, good: 0 }, format, &[], false, clock);
+                // Under whatever names. (What is no file may take both.)
+                let meta = file.metadata().map_err(failed)?;
+                if meta.is_file() && files.contains(&(meta.dev(), meta.ino())) {
+                    return Err(Failure::Other(format!("{} cannot be in two formats at once", path.display())));
+                }
+                files.push((meta.dev(), meta.ino()));
+                let mut records = Records::new(Whole::new(file), format, &[], false, clock);
                 // With the head, if there is one.
                 records.flush().map_err(failed)?;
                 log.push((path.clone(), records));
@@ -419,40 +429,6 @@ impl Log {
                 false
             }
         });
-    }
-}
-
-/// A file of whole lines, also when there is no room for more.
-struct Whole {
-    file: File,
-    good: u64,
-}
-
-impl Write for Whole {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let mut left = buffer;
-        let failed = loop {
-            match self.file.write(left) {
-                Ok(0) => break Some(io::ErrorKind::WriteZero.into()),
-                Ok(written) => left = left.get(written..).unwrap_or_default(),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => break Some(e),
-            }
-            if left.is_empty() {
-                break None;
-            }
-        };
-        let written = buffer.get(..buffer.len() - left.len()).unwrap_or_default();
-        let whole = written.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
-        self.good += whole as u64;
-        let Some(e) = failed else { return Ok(buffer.len()) };
-        // (What is no file has no length.)
-        let _ = self.file.set_len(self.good);
-        Err(e)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
     }
 }
 

@@ -20,11 +20,13 @@ use crate::cli::Show;
 use crate::output::Column;
 use crate::output::Shown;
 use crate::output::Value;
+use crate::output::Whole;
 use crate::output::Writer;
 use crate::rate::Point;
 use crate::rate::Series;
 use crate::signals::Stop;
 use crate::times::Clock;
+use crate::times::Moment;
 use crate::times::rfc3339;
 
 /// What is shown of a sample if nothing else is asked for.
@@ -122,13 +124,25 @@ impl<W: Write> Records<W> {
             ([], false, _) => ALL,
             (fields, _, _) => fields,
         };
+        // Each key once: an object has no two members of one name.
+        let mut once: Vec<Field> = Vec::new();
+        for &field in fields {
+            if !once.contains(&field) {
+                once.push(field);
+            }
+        }
+        // A name may have blanks: only what is last can have them.
+        if format == Format::Kv {
+            once.sort_by_key(|field| *field == Field::Name);
+        }
+        let fields = once;
         let columns = fields.iter().map(|&field| column(field, raw)).collect();
         Self {
             writer: Writer::new(out, format, columns),
-            fields: fields.to_vec(),
+            gaps: !fields.contains(&Field::Lost),
+            fields,
             clock,
             raw,
-            gaps: !fields.contains(&Field::Lost),
             time: (u64::MAX, String::new()),
         }
     }
@@ -243,9 +257,12 @@ impl<'a> Shows<'a> {
 pub fn show(monitor: &Monitor, args: &Show, booted: Option<i64>) -> Result<(), Failure> {
     let clock = Clock::new(booted).map_err(|e| Failure::other("the clock", e))?;
     let since = args.since.map_or(0, |moment| clock.at(moment));
-    let until = args.until.map_or(u64::MAX, |moment| clock.at(moment));
+    let until = args.until.map(|moment| clock.at(moment));
+    // (What was sampled at the end of time itself is before no moment, but without one it is shown.)
+    let before_end = |time: u64| until.is_none_or(|until| time < until);
     let stop = Stop::new()?;
-    let mut records = Records::new(io::stdout(), args.format, &args.fields, args.raw, clock);
+    let stdout = Whole::stdout().map_err(|e| Failure::output(&e))?;
+    let mut records = Records::new(stdout, args.format, &args.fields, args.raw, clock);
     let mut follow = monitor.follow()?;
     let mut shows = Shows::new(monitor, args)?;
     if !args.follow && !shows.chooser.is_empty() && !shows.known.values().any(|known| known.chosen) {
@@ -256,9 +273,12 @@ pub fn show(monitor: &Monitor, args: &Show, booted: Option<i64>) -> Result<(), F
     let mut failed = None;
     while !stop.asked() {
         samples.clear();
-        if follow.read(|sample| samples.push(sample))? == 0 {
+        // Before reading: what comes after a look that found nothing, and before the end, is still to be shown.
+        let over = !args.follow || !before_end(clock.at(Moment::Ago(Duration::ZERO)));
+        let read = follow.read(|sample| samples.push(sample));
+        if matches!(read, Ok(0)) {
             records.flush().map_err(|e| Failure::output(&e))?;
-            if !args.follow || clock.at(crate::times::Moment::Ago(Duration::ZERO)) >= until {
+            if over {
                 break;
             }
             // Not for ever: a signal may have come just before.
@@ -266,7 +286,7 @@ pub fn show(monitor: &Monitor, args: &Show, booted: Option<i64>) -> Result<(), F
             continue;
         }
         shows.learn(&samples)?;
-        for &sample in samples.iter().filter(|sample| sample.time < until && shows.wants(sample)) {
+        for &sample in samples.iter().filter(|sample| before_end(sample.time) && shows.wants(sample)) {
             series.push(sample, |point| {
                 if point.sample.time >= since && failed.is_none() {
                     failed = records.point(&point, shows.name(&point.sample.id())).err();
@@ -276,9 +296,11 @@ pub fn show(monitor: &Monitor, args: &Show, booted: Option<i64>) -> Result<(), F
         if let Some(e) = failed {
             return Err(Failure::output(&e));
         }
-        if args.follow {
+        if args.follow || read.is_err() {
             records.flush().map_err(|e| Failure::output(&e))?;
         }
+        // What came before it was good, and has been shown.
+        read?;
     }
     series.finish(|point| {
         if point.sample.time >= since && failed.is_none() {

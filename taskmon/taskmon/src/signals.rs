@@ -14,7 +14,7 @@ use signal_hook::flag;
 
 use crate::Failure;
 
-/// Which signals are ignored. They should stay so: that is what nohup is for.
+/// Which signals are ignored.
 #[derive(Clone, Copy, Debug)]
 pub struct Ignored(u64);
 
@@ -37,11 +37,13 @@ impl Ignored {
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// From now on.
+    /// From now on. A SIGHUP that is ignored stays so: that is what nohup is for. SIGINT does not: a shell without job control
+    /// ignores it for all that it starts in the background, where a script stops it by just that.
     pub fn new() -> Result<Self, Failure> {
         let stop = Self::default();
-        let ignored = Ignored::new()?;
-        for signal in [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|&signal| !ignored.has(signal)) {
+        // (Where that cannot be read, none is.)
+        let hup_ignored = Ignored::new().is_ok_and(|ignored| ignored.has(SIGHUP));
+        for signal in [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|&signal| signal != SIGHUP || !hup_ignored) {
             // In this order: the first signal must not find the flag set.
             flag::register_conditional_default(signal, Arc::clone(&stop.0))
                 .and_then(|_| flag::register(signal, Arc::clone(&stop.0)))

@@ -351,3 +351,53 @@ fn what_cannot_work_ends_at_once() {
     assert_eq!(status, Some(1));
     assert_eq!(text, "taskmon: the kernel module taskmonitor is not loaded; as root: modprobe taskmonitor\n");
 }
+
+#[test]
+fn an_interval_longer_than_any_clock_can_tell() {
+    let fake = Fake::new();
+    let path = fake.0.path().join("taskmonitor.prom");
+    let args = ["--interval", "9223372036854775807s", "--textfile", path.to_str().unwrap()];
+    let running = Running(fake.command(&args).spawn().unwrap());
+    wait_for("the file", || path.exists().then_some(()));
+    let (status, said) = running.stop(Signal::SIGTERM);
+    assert_eq!((status, said.as_str()), (Some(0), ""));
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_file_that_cannot_be_written_any_more_does_not_stay() {
+    let fake = Fake::new();
+    let path = fake.0.path().join("taskmonitor.prom");
+    let args = ["--interval", "10ms", "--textfile", path.to_str().unwrap()];
+    let running = Running(fake.command(&args).spawn().unwrap());
+    wait_for("the file", || path.exists().then_some(()));
+    // A folder, in the way of the new file.
+    let way = fake.0.path().join(".taskmonitor.prom.new");
+    wait_for("a free way", || fs::create_dir(&way).ok());
+    wait_for("the end of the file", || (!path.exists()).then_some(()));
+    // Time to fail again and again, which is said once. (It may have been in its way at two places.)
+    std::thread::sleep(Duration::from_millis(500));
+    fs::remove_dir(&way).unwrap();
+    wait_for("the file again", || path.exists().then_some(()));
+    let (status, said) = running.stop(Signal::SIGTERM);
+    assert_eq!(status, Some(0));
+    assert!((1..=2).contains(&said.lines().count()), "{said}");
+}
+
+#[test]
+fn nohup_holds_and_a_script_may_interrupt() {
+    let fake = Fake::new();
+    let path = fake.0.path().join("taskmonitor.prom");
+    // As nohup does, and a shell in the background.
+    let script = "trap '' HUP INT; exec \"$0\" --root \"$1\" export --interval 10ms --textfile \"$2\"";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_taskmon")]).arg(fake.0.path()).arg(&path).stderr(Stdio::piped());
+    let running = Running(shell.spawn().unwrap());
+    wait_for("the file", || path.exists().then_some(()));
+    kill(Pid::from_raw(running.0.id() as i32), Signal::SIGHUP).unwrap();
+    // Whoever had heeded it would not write any more.
+    std::thread::sleep(Duration::from_millis(500));
+    wait_for("the next file", || fs::remove_file(&path).ok());
+    wait_for("another", || path.exists().then_some(()));
+    assert_eq!(running.stop(Signal::SIGINT).0, Some(0));
+}

@@ -243,6 +243,15 @@ fn failures_of_its_own_come_before_the_command() {
         assert!(errors(&output).starts_with(&format!("taskmon: cannot write {file}: ")), "{}", errors(&output));
     }
 
+    // One file, by two names.
+    fs::write(module.at("one"), "").unwrap();
+    fs::hard_link(module.at("one"), module.at("other")).unwrap();
+    let (one, other) = (module.at("one"), module.at("other"));
+    let options = ["--csv", one.to_str().unwrap(), "--json", other.to_str().unwrap()];
+    let output = module.output(&options, &["touch", &command(&module)]);
+    assert_eq!((output.status.code(), ran(&module)), (Some(125), false));
+    assert!(errors(&output).contains("two formats"), "{}", errors(&output));
+
     // The module takes no command: it is not added.
     fs::remove_file(module.at("sys/kernel/taskmonitor")).unwrap();
     let output = module.output(&["--period", "10ms"], &["touch", &command(&module)]);

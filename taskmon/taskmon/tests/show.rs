@@ -2,7 +2,7 @@
 
 //! `show` and `list` over a recorded history.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod common;
 
@@ -137,12 +137,33 @@ fn selectors() {
     assert_eq!(pids(&["--cgroup", "/", "--name", "/quoted/"]), "300");
     assert_eq!(pids(&["--unit", "ssh", "--name", "gone"]), nobody);
     assert_eq!(pids(&["--unit", "ssh", "312"]), "267 312");
-    assert!(pids(&["--name", "/(/"]).starts_with("taskmon: \"(\" is no regular expression: "));
+    assert!(system.said(&["list", "--name", "/(/"]).1.contains("\"(\" is no regular expression: "));
     assert_eq!(pids(&["--user", "nobody-of-that-name"]), "taskmon: there is no user \"nobody-of-that-name\"\n");
     let user = nix::unistd::getuid().to_string();
     assert_eq!(pids(&["--user", &user]), "267 300");
     let (out, err, status) = system.said(&["show", "9999"]);
     assert_eq!((out.as_str(), err.as_str(), status), ("", nobody, 1));
+}
+
+#[test]
+fn a_single_thread_is_chosen_by_what_its_process_is() {
+    let system = System::new();
+    std::fs::remove_dir_all(system.path("proc")).unwrap();
+    std::os::unix::fs::symlink("/proc", system.path("proc")).unwrap();
+    // This one: /proc does not list it, as it leads no process.
+    let tid = nix::unistd::gettid();
+    assert_ne!(tid, nix::unistd::getpid());
+    system.write(
+        "sys/kernel/debug/taskmonitor_tasks",
+        &format!(
+            "pid {tid} start 5 state S threads 1 samples 0 taken 0 evicted 0 reclaimed 0 missed 0 usr 0 sys 0 time 0 \
+             rss 0 mm_users 1 comm worker\n"
+        ),
+    );
+    let user = nix::unistd::getuid().to_string();
+    let (out, err, status) = system.said(&["list", "--user", &user, "--format", "kv"]);
+    assert!(out.starts_with(&format!("pid {tid} ")), "{out}");
+    assert_eq!((out.lines().count(), err.as_str(), status), (1, "", 0));
 }
 
 #[test]
@@ -183,11 +204,26 @@ fn mistakes_on_the_command_line() {
         &["show", "--format", "xml"],
         &["nonsense"],
         &[],
+        &["add"],
+        &["remove", "--children"],
+        &["add", "--name", "/(/"],
+        // An empty variable of a script is not all there is.
+        &["add", "--cgroup", ""],
+        &["remove", "--unit", ""],
+        &["list", "--user", ""],
     ] {
-        let (out, err, status) = recorded().said(args);
-        assert_eq!((out.as_str(), status), ("", 2), "{args:?}");
-        assert!(!err.is_empty());
+        // With and without the module.
+        for loaded in [true, false] {
+            let system = recorded();
+            if !loaded {
+                std::fs::remove_dir_all(system.path("sys/module")).unwrap();
+            }
+            let (out, err, status) = system.said(args);
+            assert_eq!((out.as_str(), status), ("", 2), "{args:?}");
+            assert!(!err.is_empty());
+        }
     }
+    assert!(recorded().said(&["add"]).1.contains("Usage: taskmon add "));
 }
 
 #[test]
@@ -253,4 +289,79 @@ fn following_ends_whole_when_it_is_told_to() {
     out.read_to_string(&mut text).unwrap();
     assert!(text.ends_with('\n') && text.lines().all(|line| line.contains(" start ")));
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn what_was_good_before_damage_is_shown() {
+    let system = recorded();
+    let (all, _, _) = system.said(&["show", "--format", "csv"]);
+    system.append("sys/kernel/debug/taskmonitor_follow", "pid 7 usr\n");
+    let (out, _, status) = system.said(&["show", "--format", "csv"]);
+    assert_eq!((out, status), (all, 1));
+}
+
+#[test]
+fn the_end_of_time_is_no_end() {
+    let system = recorded();
+    let line = system.read("sys/kernel/debug/taskmonitor_follow").lines().last().unwrap().to_owned();
+    let mut words: Vec<&str> = line.split(' ').collect();
+    let max = u64::MAX.to_string();
+    for key in ["time", "seq", "usr"] {
+        let at = words.iter().position(|word| *word == key).unwrap();
+        words[at + 1] = &max;
+    }
+    let line = words.join(" ");
+    system.append("sys/kernel/debug/taskmonitor_follow", &format!("{line}\n"));
+    assert_eq!(system.said(&["show", "--raw", "--format", "kv"]).0.lines().last(), Some(line.as_str()));
+}
+
+#[test]
+fn each_field_comes_once_and_a_name_with_blanks_last() {
+    let (out, _, status) =
+        recorded().said(&["show", "300", "--format", "ndjson", "--fields", "pid,state", "--fields", "state,pid"]);
+    assert_eq!((out.lines().next(), status), (Some("{\"pid\":300,\"state\":\"S\"}"), 0));
+    let (out, _, _) = recorded().said(&["show", "300", "--format", "kv", "--fields", "name,pid"]);
+    assert_eq!(out.lines().next(), Some("pid 300 name idle, \"quoted\""));
+    let (out, _, _) = recorded().said(&["show", "300", "--format", "csv", "--fields", "name,pid"]);
+    assert_eq!(out.lines().next(), Some("name,pid"));
+}
+
+#[test]
+fn nobody_reads_what_was_added() {
+    let system = System::new();
+    for pid in 2..500 {
+        system.process(pid, 1, "many", "/");
+    }
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("taskmon"));
+    command.arg("--root").arg(system.path("")).args(["add", "--name", "many", "7000"]).stdout(full);
+    let output = command.output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(err, "taskmon: cannot write the output: No space left on device (os error 28)\n");
+    assert_eq!(output.status.code(), Some(1));
+    // All the same, it went on behind the first, 7000: a regular file keeps of a line what shorter ones have left.
+    let mut taken = system.read("sys/kernel/taskmonitor");
+    taken.truncate(4);
+    assert_ne!(taken, "7000");
+}
+
+#[test]
+fn no_half_record_where_there_is_no_room() {
+    let system = recorded();
+    let file = system.path("out");
+    for redirection in [">", ">>"] {
+        std::fs::write(&file, "before\n").unwrap();
+        let script =
+            format!("trap '' XFSZ; ulimit -f 1; exec \"$0\" --root \"$1\" show --format csv {redirection}\"$2\"");
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &script]).arg(assert_cmd::cargo::cargo_bin("taskmon")).arg(system.path("")).arg(&file);
+        let output = shell.output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(err.starts_with("taskmon: cannot write the output: "), "{err}");
+        assert_eq!(output.status.code(), Some(1));
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with(if redirection == ">" { "time," } else { "before\ntime," }), "{text}");
+        assert!(text.ends_with(",busy ü\n") || text.ends_with(",\"idle, \"\"quoted\"\"\"\n"), "{text}");
+        assert!(text.lines().count() > 3, "{text}");
+    }
 }

@@ -80,13 +80,13 @@ pub enum Error {
     #[error("debugfs is not mounted on {}; as root: mount -t debugfs none {}", .0.display(), .0.display())]
     NotMounted(PathBuf),
     /// The module has no files in debugfs.
-    #[error("there is no {}: this kernel has debugfs switched off (debugfs=off)", .0.display())]
+    #[error("there is no {}: this kernel has debugfs switched off; boot without debugfs=off", .0.display())]
     DebugfsOff(PathBuf),
     /// No rights.
     #[error("no permission for {}; run this as root", .0.display())]
     Permission(PathBuf),
     /// The kernel is locked down.
-    #[error("the kernel refuses {} even to root: it is locked down, or the container has not the capabilities", .0.display())]
+    #[error("the kernel refuses {} even to root; taskmon doctor says whether that is lockdown or a container", .0.display())]
     LockedDown(PathBuf),
     /// The module refused a command.
     #[error("\"{command}\": {reason}")]
@@ -107,7 +107,7 @@ pub enum Error {
         line_error: LineError,
     },
     /// A parameter that cannot be read or written.
-    #[error("{}: no value of a parameter: \"{value}\"", path.display())]
+    #[error("{}: no value of a parameter: {value:?}", path.display())]
     Parameter {
         /// The file.
         path: PathBuf,
