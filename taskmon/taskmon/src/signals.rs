@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn what_is_ignored() {
         // SIGHUP and SIGTERM.
-        let ignored = Ignored(1 | 1 << 14);
+        let ignored = Ignored(1 | (1 << 14));
         assert!(ignored.has(SIGHUP) && ignored.has(SIGTERM) && !ignored.has(SIGINT));
         assert!(!ignored.has(0) && !ignored.has(64) && !ignored.has(65) && !ignored.has(-1));
     }
