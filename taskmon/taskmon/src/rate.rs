@@ -140,8 +140,10 @@ impl Series {
                 }
                 let old = if track.open && same { track } else { fresh };
                 let lost = sample.seq.saturating_sub(track.last.seq).saturating_sub(1);
-                // Between samples that do not follow each other nothing is known.
-                let more = if lost == 0 { Increase::between(&track.last, &sample) } else { Increase::NONE };
+                // Between samples that do not follow each other nothing is known. (A task that was removed and added again begins
+                // with 0.)
+                let next = sample.seq.checked_sub(1) == Some(track.last.seq);
+                let more = if next { Increase::between(&track.last, &sample) } else { Increase::NONE };
                 let lost = old.lost.saturating_add(lost);
                 Track { last: sample, increase: old.increase.and(more), lost, open: true }
             }
@@ -218,6 +220,14 @@ mod tests {
         let points = points(None, &[sample(0, 1.0, 0, 0), sample(5, 6.0, 5000, 0), sample(6, 7.0, 5500, 0)]);
         assert_eq!(points.iter().map(|p| p.lost).collect::<Vec<_>>(), [0, 4, 0]);
         assert_eq!((points[1].rates.cpu, points[2].rates.cpu), (None, Some(50.0)));
+    }
+
+    #[test]
+    fn no_rate_over_a_removal() {
+        let samples = [sample(7, 1.0, 0, 0), sample(0, 5.0, 4000, 0), sample(1, 6.0, 4500, 0)];
+        let points = points(None, &samples);
+        assert_eq!(points.iter().map(|p| p.lost).collect::<Vec<_>>(), [0, 0, 0]);
+        assert_eq!(points.iter().map(|p| p.rates.cpu).collect::<Vec<_>>(), [None, None, Some(50.0)]);
     }
 
     #[test]
