@@ -108,6 +108,12 @@ enum Value {
     Seconds(Duration),
 }
 
+/// `time` to the nanosecond: a sum of seconds and their parts in floating point can be another number than the nearest.
+fn seconds(time: Duration) -> String {
+    let text = format!("{}.{:09}", time.as_secs(), time.subsec_nanos());
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 struct Family<'a> {
     text: &'a mut String,
     name: &'static str,
@@ -135,7 +141,7 @@ impl Family<'_> {
         }
         let _ = match value {
             Value::Count(count) => writeln!(self.text, " {count}"),
-            Value::Seconds(time) => writeln!(self.text, " {}", time.as_secs_f64()),
+            Value::Seconds(time) => writeln!(self.text, " {}", seconds(time)),
         };
     }
 
@@ -271,6 +277,14 @@ mod tests {
             duration: Duration::from_micros(7),
         };
         page(&groups, &module, &own, format).replace(env!("CARGO_PKG_VERSION"), "VERSION")
+    }
+
+    #[test]
+    fn seconds_are_exact() {
+        let text = |nanoseconds| seconds(Duration::from_nanos(nanoseconds));
+        assert_eq!(text(1_839_615_477), "1.839615477");
+        assert_eq!((text(0), text(1), text(10_000_000_000)), ("0".into(), "0.000000001".into(), "10".into()));
+        assert_eq!(text(u64::MAX), "18446744073.709551615");
     }
 
     #[test]
