@@ -15,6 +15,7 @@ mod metrics;
 mod output;
 mod period;
 mod rate;
+mod reduce;
 mod run;
 mod show;
 mod signals;

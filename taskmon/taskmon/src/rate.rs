@@ -26,12 +26,17 @@ impl Counters {
 
 /// How much of each counter there was in how much time. A counter that went back has no increase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Increase {
-    elapsed: u64,
-    usr: Option<u64>,
-    sys: Option<u64>,
-    minflt: Option<u64>,
-    majflt: Option<u64>,
+pub struct Increase {
+    /// Nanoseconds.
+    pub elapsed: u64,
+    /// User CPU time, in nanoseconds.
+    pub usr: Option<u64>,
+    /// System CPU time, in nanoseconds.
+    pub sys: Option<u64>,
+    /// Page faults without I/O.
+    pub minflt: Option<u64>,
+    /// Page faults with I/O.
+    pub majflt: Option<u64>,
 }
 
 impl Increase {
@@ -96,6 +101,8 @@ pub struct Rates {
 pub struct Point {
     /// The sample; of a span of time, the last.
     pub sample: Sample,
+    /// The increase of its counters.
+    pub increase: Increase,
     /// The rates.
     pub rates: Rates,
     /// Samples that are missing before this one; of a span of time, in it.
@@ -172,7 +179,8 @@ impl Series {
 
 impl Track {
     fn point(&self) -> Point {
-        Point { sample: self.last, rates: self.increase.rates(), lost: self.lost }
+        let Self { last: sample, increase, lost, .. } = *self;
+        Point { sample, increase, rates: increase.rates(), lost }
     }
 }
 

@@ -149,7 +149,7 @@ impl<W: Write> Records<W> {
 
     /// Writes a point of a task with this name.
     pub fn point(&mut self, point: &Point, name: Option<&str>) -> io::Result<()> {
-        let Point { sample, rates, lost } = point;
+        let Point { sample, rates, lost, .. } = point;
         if self.gaps && *lost > 0 {
             self.writer.remark(&format!("# pid {}: {lost} samples are missing", sample.pid));
         }
