@@ -3,6 +3,7 @@
 //! taskmon: watches tasks by the kernel module taskmonitor.
 
 mod choose;
+mod compare;
 mod cli;
 mod doctor;
 mod export;
@@ -18,6 +19,7 @@ mod rate;
 mod reduce;
 mod run;
 mod show;
+mod size;
 mod signals;
 mod summary;
 mod times;
