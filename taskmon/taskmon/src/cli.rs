@@ -15,6 +15,7 @@ use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
 
 use crate::choose::Name;
+use crate::compare::Limit;
 use crate::period;
 use crate::times::Moment;
 use crate::times::duration;
@@ -52,6 +53,7 @@ pub enum Command {
     Remove(Remove),
     List(List),
     Show(Show),
+    Diff(Diff),
     Export(Export),
     Doctor(Doctor),
     Completions(Completions),
@@ -257,6 +259,41 @@ pub struct Show {
     /// Goes on with new samples as they come
     #[arg(long, short)]
     pub follow: bool,
+}
+
+/// Compares two recordings, for people and for CI
+///
+/// Tasks of the same name are compared, several of one name together; where each recording has only one, these two, whatever
+/// their names are. With more names than one, all tasks together are compared, too, as (all). Peaks and percentiles are
+/// over the samples, each of one task; times and faults are increases from the first sample of a task to its last.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Measures: wall, user, system, cpu (both), minflt, majflt, peak_rss, rss_p50, rss_p95, rss_p99, cpu_peak, cpu_p50, \
+cpu_p95, cpu_p99.
+
+Exit status: 0; 1 if something is beyond its limit; 2 if the recordings cannot be compared.
+
+Examples:
+  taskmon diff old.tmr new.tmr
+  taskmon diff old.tmr new.tmr --limit cpu=5%+10ms --limit peak_rss=10%")]
+pub struct Diff {
+    /// What was recorded before
+    pub before: PathBuf,
+
+    /// What was recorded now
+    pub after: PathBuf,
+
+    /// Only tasks with this name; between slashes, a regular expression that must match a part of it
+    #[arg(long, value_name = "NAME|/REGEX/")]
+    pub name: Vec<Name>,
+
+    /// How much more of a measure is not too much: a share (10%), an amount (50ms, 1MiB, 100), or both (10%+50ms)
+    #[arg(long = "limit", value_name = "MEASURE=MORE")]
+    pub limits: Vec<Limit>,
+
+    /// How to write it
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
 }
 
 /// Gives what is recorded to Prometheus

@@ -4,6 +4,7 @@
 
 mod choose;
 mod compare;
+mod diff;
 mod cli;
 mod doctor;
 mod export;
@@ -90,6 +91,7 @@ fn main() -> ExitCode {
             Monitor::open(root).map_err(Failure::from).and_then(|m| show::show(&m, args, cli.booted))
         }
         Command::Run(args) => return run::run(root, args, cli.booted),
+        Command::Diff(args) => return diff::diff(args),
         Command::Hold(args) => return hold::hold(args),
         Command::Export(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| export::export(&m, args)),
         Command::Doctor(_) => doctor::doctor(&root),
