@@ -22,15 +22,19 @@ mod run;
 mod show;
 mod size;
 mod signals;
+mod source;
 mod summary;
 mod times;
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 use cli::Cli;
 use cli::Command;
+use cli::Selector;
+use source::Source;
 use taskmonitor::Monitor;
 use taskmonitor::Root;
 
@@ -72,6 +76,14 @@ pub fn say(text: impl std::fmt::Display) {
     let _ = writeln!(io::stderr(), "taskmon: {text}");
 }
 
+/// The recording `input`, or the module.
+fn open(root: Root, input: Option<&Path>, selector: &Selector) -> Result<Source, Failure> {
+    match input {
+        Some(path) => Source::file(path, selector),
+        None => Source::module(&Monitor::open(root)?, selector),
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let root = Root::at(&cli.root);
@@ -88,7 +100,7 @@ fn main() -> ExitCode {
         Command::Remove(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| choose::remove(&m, args)),
         Command::List(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| list::list(&m, args)),
         Command::Show(args) => {
-            Monitor::open(root).map_err(Failure::from).and_then(|m| show::show(&m, args, cli.booted))
+            open(root, args.input.as_deref(), &args.selector).and_then(|source| show::show(source, args, cli.booted))
         }
         Command::Run(args) => return run::run(root, args, cli.booted),
         Command::Diff(args) => return diff::diff(args),
