@@ -99,7 +99,10 @@ impl FromStr for Limit {
                         Unit::Bytes => size(part)? as f64,
                         Unit::Count => number(part)?,
                         Unit::Percent => {
-                            return Err(format!("\"{part}\": a limit of {} is a share of what it was, as 10%", measure.key()));
+                            return Err(format!(
+                                "\"{part}\": a limit of {} is a share of what it was, as 10%",
+                                measure.key()
+                            ));
                         }
                     }
                 }
@@ -292,7 +295,19 @@ mod tests {
         assert_eq!(most("peak_rss=1MiB", 0.0), 1_048_576.0);
         assert_eq!(most("majflt=3", 4.0), 7.0);
         assert_eq!(most("cpu_p99=0%", 4.0), 4.0);
-        let bads = ["", "cpu", "cpu=", "cpu=10", "cpu=-1%", "cpu=nan%", "cpu=%", "majflt=1MiB", "cpu_p99=5", "x=1%", "wall=1%+"];
+        let bads = [
+            "",
+            "cpu",
+            "cpu=",
+            "cpu=10",
+            "cpu=-1%",
+            "cpu=nan%",
+            "cpu=%",
+            "majflt=1MiB",
+            "cpu_p99=5",
+            "x=1%",
+            "wall=1%+",
+        ];
         for bad in bads {
             assert!(limit(bad).is_err(), "{bad}");
         }
@@ -303,7 +318,10 @@ mod tests {
         let values: Vec<u32> = (1..=200).collect();
         let percentiles: Vec<_> = [50, 95, 99, 100].map(|p| percentile(&values, p).unwrap()).to_vec();
         assert_eq!(percentiles, [100, 190, 198, 200]);
-        assert_eq!((percentile(&[7], 50), percentile(&[7], 99), percentile::<u32>(&[], 50)), (Some(7), Some(7), None));
+        assert_eq!(
+            (percentile(&[7], 50), percentile(&[7], 99), percentile::<u32>(&[], 50)),
+            (Some(7), Some(7), None)
+        );
     }
 
     #[test]

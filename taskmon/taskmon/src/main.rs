@@ -3,9 +3,9 @@
 //! taskmon: watches tasks by the kernel module taskmonitor.
 
 mod choose;
+mod cli;
 mod compare;
 mod diff;
-mod cli;
 mod doctor;
 mod export;
 mod exposition;
@@ -20,8 +20,8 @@ mod rate;
 mod reduce;
 mod run;
 mod show;
-mod size;
 mod signals;
+mod size;
 mod source;
 mod summary;
 mod times;

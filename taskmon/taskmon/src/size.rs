@@ -18,7 +18,9 @@ pub fn size(text: &str) -> Result<u64, String> {
     let bytes = match number.parse::<u64>() {
         Ok(number) => number.checked_mul(1 << shift),
         // With a point. (Nobody means more bytes than an f64 tells apart.)
-        Err(_) => number.parse::<f64>().ok().map(|n| n * (1_u64 << shift) as f64).filter(|&b| b < 9e15).map(|b| b as u64),
+        Err(_) => {
+            number.parse::<f64>().ok().map(|n| n * (1_u64 << shift) as f64).filter(|&b| b < 9e15).map(|b| b as u64)
+        }
     };
     bytes.filter(|&bytes| bytes > 0).ok_or_else(bad)
 }
