@@ -17,6 +17,7 @@ use clap::builder::NonEmptyStringValueParser;
 use crate::choose::Name;
 use crate::compare::Limit;
 use crate::period;
+use crate::size::size;
 use crate::times::Moment;
 use crate::times::duration;
 
@@ -49,10 +50,13 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Run(Run),
+    Record(Record),
     Add(Add),
     Remove(Remove),
     List(List),
     Show(Show),
+    Info(Info),
+    ExportCsv(ExportCsv),
     Diff(Diff),
     Export(Export),
     Doctor(Doctor),
@@ -96,6 +100,65 @@ pub struct Run {
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+}
+
+/// Records samples into a file, each once, until it is stopped
+///
+/// Begins with the oldest sample that the module has, and goes on with what comes; what the module drops meanwhile has been
+/// recorded. What got lost nevertheless is in the file, with the reason. Without a selector, records all tasks that are
+/// monitored now or later.
+///
+/// The file is for its owner alone, and is sound at any time: who kills taskmon, or the machine, loses no more than
+/// the last second (of the machine, what the kernel had not written: the file is synced at the end only). An
+/// earlier recording of that name is replaced, another file is not. Where there is no room any more, taskmon waits for
+/// some, and what it could not keep until then is lost. SIGINT, SIGTERM, or that none of the PIDs lives any more ends the recording.
+///
+/// With a command, runs it as `taskmon run` does, and records it alone, from its first instruction on. The exit status is
+/// then that of `taskmon run`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  taskmon record -o all.rec --duration 10m
+  taskmon record -o db.rec --name postgres --max-size 100MiB
+  taskmon record -o build.rec --period 10ms -- make -j4
+  taskmon info -i build.rec")]
+pub struct Record {
+    /// The file
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+
+    #[command(flatten)]
+    pub selector: Selector,
+
+    /// Ends after that time: 10s, 5m, ... (a command goes on)
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub duration: Option<Duration>,
+
+    /// Ends when the file would become larger: 500KiB, 100MiB, 2GiB, ... (a command goes on)
+    #[arg(long, value_name = "SIZE", value_parser = room)]
+    pub max_size: Option<u64>,
+
+    /// Only what is sampled from now on
+    #[arg(long)]
+    pub new: bool,
+
+    /// Of a command: time between two samples, if it is shorter than that of the module: 10ms, 1s, ...
+    #[arg(long, value_name = "DURATION", value_parser = period::asked, requires = "command")]
+    pub period: Option<Duration>,
+
+    /// A command and its arguments, to run and record
+    #[arg(
+        last = true,
+        value_name = "COMMAND",
+        conflicts_with_all = ["pids", "name", "cgroup", "unit", "user", "children", "new"]
+    )]
+    pub command: Vec<OsString>,
+}
+
+/// A size that has room for a beginning and an end.
+fn room(text: &str) -> Result<u64, String> {
+    const LEAST: u64 = 16 << 10;
+    size(text).and_then(|size| if size < LEAST { Err("it must be 16KiB or more".to_owned()) } else { Ok(size) })
 }
 
 /// What to choose tasks by.
@@ -266,6 +329,47 @@ pub struct Show {
     pub input: Option<PathBuf>,
 }
 
+/// Says what is in a recording
+///
+/// When and of what it was made, why it ended, whether it is damaged or was cut off, and of each task from when to when it was
+/// recorded, its CPU time and peak memory in that time, and how many samples got lost for what reason.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  taskmon info -i build.rec
+  taskmon info -i build.rec --format ndjson")]
+pub struct Info {
+    /// The recording
+    #[arg(long, short, value_name = "FILE")]
+    pub input: PathBuf,
+
+    /// How to write it; all but a table is of the tasks alone
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// Writes all samples of a recording as comma-separated values
+///
+/// The counters as the kernel gave them (usr_ns, sys_ns, minflt, majflt), what they grew by as rates, CLOCK_BOOTTIME and the time
+/// of day of each sample, and how many samples are missing before it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  taskmon export-csv -i build.rec >build.csv
+  taskmon export-csv -i db.rec --name postgres -o postgres.csv")]
+pub struct ExportCsv {
+    /// The recording
+    #[arg(long, short, value_name = "FILE")]
+    pub input: PathBuf,
+
+    /// The file to write, instead of stdout
+    #[arg(long, short, value_name = "OUT.csv")]
+    pub output: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub selector: Selector,
+}
+
 /// Compares two recordings, for people and for CI
 ///
 /// Tasks of the same name are compared, several of one name together; where each recording has only one, these two, whatever
@@ -279,8 +383,8 @@ cpu_p95, cpu_p99.
 Exit status: 0; 1 if something is beyond its limit; 2 if the recordings cannot be compared.
 
 Examples:
-  taskmon diff old.tmr new.tmr
-  taskmon diff old.tmr new.tmr --limit cpu=5%+10ms --limit peak_rss=10%")]
+  taskmon diff old.rec new.rec
+  taskmon diff old.rec new.rec --limit cpu=5%+10ms --limit peak_rss=10%")]
 pub struct Diff {
     /// What was recorded before
     pub before: PathBuf,

@@ -4,12 +4,12 @@
 
 /// A number of bytes: `4096`, `512KiB`, `64MiB`, `1.5GiB`. (A K, M or G alone means the same.) Zero is none.
 pub fn size(text: &str) -> Result<u64, String> {
-    let bad = || format!("\"{text}\" is no size such as 4096, 512KiB, 64MiB or 1.5GiB");
+    let bad = || format!("\"{}\" is no size such as 4096, 512KiB, 64MiB or 1.5GiB", text.escape_debug());
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let shift = match unit.trim_start() {
         "" | "B" => 0,
-        "K" | "KiB" => 10,
+        "K" | "k" | "KiB" => 10,
         "M" | "MiB" => 20,
         "G" | "GiB" => 30,
         "T" | "TiB" => 40,
@@ -34,7 +34,7 @@ mod tests {
         assert_eq!(size("4096"), Ok(4096));
         assert_eq!((size("1KiB"), size("2M"), size("3 GiB")), (Ok(1024), Ok(2 << 20), Ok(3 << 30)));
         assert_eq!((size("1.5MiB"), size("0.5K")), (Ok(3 << 19), Ok(512)));
-        for bad in ["", "KiB", "0", "0.0001", "-1", "1kb", "1 MB", "1..5M", "99999999T", "1e3", "nan", "1.5.1"] {
+        for bad in ["", "KiB", "0", "0.0001", "-1", "1kib", "1 MB", "1..5M", "99999999T", "1e3", "nan", "1.5.1"] {
             assert!(size(bad).is_err(), "{bad}");
         }
     }
