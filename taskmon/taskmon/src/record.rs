@@ -197,13 +197,12 @@ impl Recorder {
             } else {
                 self.encoder.sample(sample);
             }
+            // What would not fit any more is written in parts that do.
+            if self.encoder.gathered() as u64 > self.store.left() / 2 {
+                self.flush()?;
+            }
         }
-        self.write()?;
-        // What would not fit any more is written in parts that do.
-        if self.encoder.gathered() as u64 > self.store.left() / 2 {
-            self.flush()?;
-        }
-        Ok(())
+        self.write()
     }
 
     /// Hands on the chunks that are complete.
@@ -349,9 +348,9 @@ impl Recorder {
         let losses = self.take_losses();
         self.store.expect(self.known.len());
         let end = End { why, time: boottime()?, status };
-        let dropped = self.store.finish(&losses, &counts, &end)?;
-        if dropped > 0 {
-            *self.lost.entry(Reason::NoSpace).or_default() += dropped;
+        self.store.finish(&losses, &counts, &end)?;
+        if self.store.lost() > 0 {
+            self.lost.insert(Reason::NoSpace, self.store.lost());
         }
         Ok(Recorded {
             path: self.path,
@@ -365,7 +364,7 @@ impl Recorder {
 
     /// How it goes.
     fn progress(&self) -> String {
-        let lost = self.lost.values().fold(self.store.dropped(), |sum, count| sum.saturating_add(*count));
+        let lost = self.lost.values().fold(self.store.lost(), |sum, count| sum.saturating_add(*count));
         format!(
             "{}  {}, {}, {}, {lost} lost",
             clock(self.begun.elapsed()),
