@@ -179,7 +179,7 @@ impl Recorder {
             let chosen = || all || self.chooser.of_recording(sample.pid, None);
             let known = self.known.entry(id).or_insert_with(|| Known::new(Account::whole(), chosen(), looks));
             lost.clear();
-            let gap = known.account.sample(id, sample.seq, &mut lost);
+            let gap = known.account.sample(sample, &mut lost);
             if !known.chosen {
                 continue;
             }
@@ -556,9 +556,12 @@ fn go_on(
     // What was sampled until now.
     let end = boottime()?;
     for _ in 0..5 {
-        while recorder.over() != Some(Why::MaxSize) && read(follow, recorder, &mut samples)? {
-            if samples.last().is_some_and(|sample| sample.time > end) {
-                break;
+        // That there is nothing more may be said of what was there when it was read last; after that, it is of now.
+        for _ in 0..2 {
+            while recorder.over() != Some(Why::MaxSize) && read(follow, recorder, &mut samples)? {
+                if samples.last().is_some_and(|sample| sample.time > end) {
+                    break;
+                }
             }
         }
         recorder.look()?;

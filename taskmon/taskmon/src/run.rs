@@ -154,6 +154,7 @@ fn attempt(monitor: &Monitor, args: &Run, record: Option<&Record>, booted: Optio
     let end = boottime();
     let tasks = monitor.tasks().unwrap_or_default();
     watch.drain(*end.as_ref().unwrap_or(&u64::MAX));
+    watch.await_last(monitor);
     watch.log.flush();
     // (While the module knows the task.)
     let recorded = watch.log.end(ended.as_ref().ok().map(|(_, status)| code(*status)));
@@ -387,6 +388,22 @@ impl Watch {
             while self.read().is_some_and(|time| time <= end) {}
         }
     }
+
+    /// Waits for the last sample of a command that has ended, if it is recorded: that one has its exact totals. It comes at the next
+    /// instant; for one that is far off, nobody waits.
+    fn await_last(&mut self, monitor: &Monitor) {
+        const LONGEST: Duration = Duration::from_millis(250);
+        let wait = monitor.period().map_or(LONGEST, |period| LONGEST.min(period * 2 + Duration::from_millis(20)));
+        let begun = Instant::now();
+        while self.log.awaits_last() {
+            let left = wait.saturating_sub(begun.elapsed());
+            let Some(follow) = self.follow.as_ref().filter(|_| !left.is_zero()) else { return };
+            if follow.wait(Some(left)).is_err() {
+                return;
+            }
+            self.read();
+        }
+    }
 }
 
 /// Waits for signals, and for `other` to be readable; says which has come.
@@ -420,6 +437,8 @@ struct Recording {
     deadline: Option<Instant>,
     // What was read at once.
     samples: Vec<Sample>,
+    // Whether the last sample of the command was among it.
+    last: bool,
 }
 
 impl Recording {
@@ -434,13 +453,14 @@ impl Recording {
         };
         let recorder = Recorder::new(monitor, wanted, &clock)?;
         let deadline = args.duration.and_then(|duration| Instant::now().checked_add(duration));
-        Ok(Self { recorder: Some(recorder), recorded: None, deadline, samples: Vec::new() })
+        Ok(Self { recorder: Some(recorder), recorded: None, deadline, samples: Vec::new(), last: false })
     }
 
     /// Records what was read.
     fn record(&mut self) {
         let Some(recorder) = &mut self.recorder else { return };
         let done = recorder.take(&self.samples).and_then(|()| recorder.tend());
+        self.last |= self.samples.iter().any(|sample| sample.state.exited());
         self.samples.clear();
         if let Err(e) = done {
             say(format_args!("no more is recorded: {e}"));
@@ -495,6 +515,11 @@ impl Log {
         if let Some(recording) = self.recording.as_mut().filter(|recording| recording.recorder.is_some()) {
             recording.samples.push(*sample);
         }
+    }
+
+    /// Whether there is a recording that has no last sample yet.
+    fn awaits_last(&self) -> bool {
+        self.recording.as_ref().is_some_and(|recording| recording.recorder.is_some() && !recording.last)
     }
 
     /// Records the samples that were read.
