@@ -41,7 +41,7 @@ use crate::store::Store;
 use crate::times::Clock;
 
 /// What is gathered is written that often.
-const WRITES: Duration = Duration::from_secs(1);
+pub const WRITES: Duration = Duration::from_secs(1);
 /// How old a name may be, and the module's counts.
 const LOOKS: Duration = Duration::from_secs(2);
 /// Where samples are missing, and where there are new tasks, the look comes earlier.
@@ -265,7 +265,7 @@ impl Recorder {
         if self.looked.elapsed() >= since.max(self.look_took * SHARE) { self.look() } else { Ok(()) }
     }
 
-    /// Looks at what the module counts, and what the names are. All samples that were read must have been taken.
+    /// Looks at what the module counts, and what the names are.
     pub fn look(&mut self) -> Result<(), Failure> {
         let began = Instant::now();
         let tasks = self.monitor.tasks()?;

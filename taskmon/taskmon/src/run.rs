@@ -64,6 +64,7 @@ use crate::rate::Point;
 use crate::rate::Series;
 use crate::record::Recorded;
 use crate::record::Recorder;
+use crate::record::WRITES;
 use crate::record::Wanted;
 use crate::say;
 use crate::show::Records;
@@ -297,7 +298,7 @@ impl Watch {
             let (other, timeout) = match (&fate, &self.follow, resting) {
                 (None, _, _) => (Some(self.held.as_fd()), None),
                 (_, _, Some(end)) => (None, Some(end.saturating_duration_since(Instant::now()))),
-                (_, follow, None) => (follow.as_ref().map(AsFd::as_fd), None),
+                (_, follow, None) => (follow.as_ref().map(AsFd::as_fd), self.log.rest()),
             };
             let (signalled, ready) = wait(&self.signals, other, timeout)?;
             if let Some(status) = if signalled { self.signalled()? } else { None } {
@@ -312,6 +313,7 @@ impl Watch {
             if resting.is_some_and(|end| end <= Instant::now()) {
                 resting = None;
             }
+            self.log.record();
             if ready && fate.is_none() {
                 fate = self.report()?;
             } else if ready {
@@ -515,6 +517,11 @@ impl Log {
         if let Some(recording) = self.recording.as_mut().filter(|recording| recording.recorder.is_some()) {
             recording.samples.push(*sample);
         }
+    }
+
+    /// How long nobody need look after it.
+    fn rest(&self) -> Option<Duration> {
+        self.recording.as_ref()?.recorder.as_ref().map(|_| WRITES)
     }
 
     /// Whether there is a recording that has no last sample yet.

@@ -543,3 +543,34 @@ fn damaged() {
     let (info, _, _) = system.said(&["info", "-i", path.to_str().unwrap()]);
     assert!(info.contains("damaged  at 1 place: "), "{info}");
 }
+
+#[test]
+fn a_terminal_sees_how_it_goes() {
+    let system = recorded();
+    let path = system.path("a.rec");
+    let terminal = nix::pty::openpty(None, None).unwrap();
+    let mut command = Command::new("env");
+    command.args(["--default-signal", env!("CARGO_BIN_EXE_taskmon"), "--root"]).arg(system.path(""));
+    command.args(["record", "-o"]).arg(&path).stderr(terminal.slave).stdin(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let mut master = fs::File::from(terminal.master);
+    let mut seen = String::new();
+    let mut read = |until: &str| {
+        while !seen.contains(until) {
+            let mut bytes = [0; 1000];
+            let count = master.read(&mut bytes).unwrap_or(0);
+            assert!(count > 0, "{seen:?}");
+            seen.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+        seen.clone()
+    };
+    read("  2 tasks, 17 samples, ");
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    let seen = read("3 missed\r\n");
+    assert!(child.wait().unwrap().success());
+    // What it said on the way is wiped away, and the last line is whole.
+    assert_eq!(seen.matches('\n').count(), 1, "{seen:?}");
+    let last = seen.rsplit("\r\u{1b}[K").next().unwrap();
+    assert!(last.starts_with("taskmon: ") && last.contains("17 samples of 2 tasks in "), "{seen:?}");
+}
