@@ -137,7 +137,7 @@ case_killed_at_any_time() {
 	note "$killed killed, $late with samples, $total in all"
 	[ "$late" -gt 0 ] || fail "none had a sample"
 	# Nothing was ever evicted: each is still there.
-	cat "$FOLLOW" | sort >"$T/all"
+	sort "$FOLLOW" >"$T/all"
 	sort -u "$T/seen" | awk 'NR == FNR { all[$0]; next } !($0 in all) { print; bad = 1 } END { exit bad }' "$T/all" - ||
 		fail "samples that the module does not have"
 }
@@ -281,7 +281,7 @@ case_a_command() {
 		2>"$T/said" || status=$?
 	same "status of the command" "$status" 7
 	grep -q '^ *status  exit 7$' "$T/said" || fail "no summary: $(cat "$T/said")"
-	tail -n 1 "$T/said" | grep -q ' samples* of 1 task in ' || fail "no line of the recording: $(cat "$T/said")"
+	tail -n 1 "$T/said" | grep -q ' sample.* of 1 task in ' || fail "no line of the recording: $(cat "$T/said")"
 	./taskmon info -i "$T/a.rec" >"$T/about"
 	grep -q 'ended  with the command, whose status was 7' "$T/about" || fail "$(cat "$T/about")"
 	./taskmon show -i "$T/a.rec" --format csv --fields pid,seq >"$T/shown"

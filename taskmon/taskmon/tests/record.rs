@@ -384,7 +384,7 @@ fn no_room_for_a_while() {
         let fds = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().map(|fd| fd.unwrap());
         let follow = fds.filter(|fd| fs::read_link(fd.path()).is_ok_and(|path| path.ends_with("taskmonitor_follow")));
         let infos: Vec<String> = follow
-            .map(|fd| fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", fd.file_name().display())).unwrap())
+            .map(|fd| fs::read_to_string(Path::new(&format!("/proc/{pid}/fdinfo")).join(fd.file_name())).unwrap())
             .collect();
         infos[0].lines().next().unwrap().trim_start_matches("pos:").trim().parse::<u64>().unwrap()
     };
