@@ -17,6 +17,7 @@ mod manual;
 mod metrics;
 mod output;
 mod period;
+mod plot;
 mod rate;
 mod record;
 mod reduce;
