@@ -217,7 +217,7 @@ mod tests {
             joined(T, T + HOUR),
             "16:00 16:05 16:10 16:15 16:20 16:25 16:30 16:35 16:40 16:45 16:50 16:55 17:00"
         );
-        assert_eq!(joined(T, T + 30 * HOUR), "18:00 00:00 06:00 12:00 18:00");
+        assert_eq!(joined(T, T + 30 * HOUR), "18:00 21:00 00:00 03:00 06:00 09:00 12:00 15:00 18:00 21:00");
         assert_eq!(joined(T, T + 8 * DAY), "28 Nov 29 Nov 30 Nov 1 Dec 2 Dec 3 Dec 4 Dec 5 Dec");
     }
 

@@ -92,7 +92,6 @@ pub struct Figure {
     pub tracks: Vec<Track>,
     /// All tasks together, for page faults.
     pub total: Vec<Span>,
-    pub samples: u64,
 }
 
 /// What one has used, to choose who gets a place.
@@ -275,7 +274,6 @@ impl Picture {
             until: until.saturating_add(room).max(1),
             tracks,
             total: self.total.spans(),
-            samples: self.samples,
         })
     }
 }

@@ -109,7 +109,7 @@ impl Layout {
         let part = (room - lowest) / (natural - lowest);
         let share = |wanted: f64, least: f64| least + (wanted - least) * part;
         let width = f64::from(width);
-        let labels = if tasks > 1 { (0.25 * width).clamp(150.0, 205.0) } else { (0.17 * width).clamp(112.0, 150.0) };
+        let labels = if tasks > 1 { (0.25 * width).clamp(150.0, 205.0) } else { (0.17 * width).clamp(136.0, 150.0) };
         let x = LEFT;
         let plot = width - x - labels;
         let mut y = head + 34.0;

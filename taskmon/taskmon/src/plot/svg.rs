@@ -24,7 +24,6 @@ use std::fmt::Write;
 use super::axes;
 use super::axes::Scale;
 use super::figure::Figure;
-use super::figure::Gap;
 use super::figure::Track;
 use super::figure::gap;
 use super::layout::Contents;
@@ -36,13 +35,13 @@ use crate::reduce::Span;
 /// The colour of each place, and the dashes of its line.
 const STYLES: [(Colour, &str); 8] = [
     (Colour(0x00, 0x72, 0xb2), "none"),
-    (Colour(0xe6, 0x9f, 0x00), "7 2"),
+    (Colour(0xe6, 0x9f, 0x00), "8 3"),
     (Colour(0x00, 0x9e, 0x73), "2 2"),
-    (Colour(0x56, 0xb4, 0xe9), "8 2 2 2"),
+    (Colour(0x56, 0xb4, 0xe9), "9 3 2 3"),
     (Colour(0xd5, 0x5e, 0x00), "4 3"),
-    (Colour(0x22, 0x22, 0x22), "1.2 2"),
+    (Colour(0x22, 0x22, 0x22), "14 4"),
     (Colour(0xcc, 0x79, 0xa7), "10 3 2 3 2 3"),
-    (Colour(0x77, 0x77, 0x77), "1 1"),
+    (Colour(0x77, 0x77, 0x77), "1 1.5"),
 ];
 const MAJOR: Colour = Colour(0xd5, 0x5e, 0x00);
 const INK: &str = "#222222";
@@ -609,14 +608,23 @@ impl Drawing<'_> {
         if track.pid.is_none() {
             return;
         }
-        let mut short = Path::default();
-        let gaps = track.spans.windows(2).filter_map(|two| match two {
+        let (mut short, mut wide, mut edges) = (Path::default(), Path::default(), Path::default());
+        let mut remarks = Vec::new();
+        let neighbours = track.spans.windows(2).filter_map(|two| match two {
             [before, after] => Some((gap(before, after), after)),
             _ => None,
         });
-        for (gap, after) in gaps {
-            match gap {
-                Some(gap) if self.x(gap.until) - self.x(gap.since) >= 2.5 => self.gap(&gap, frame, said),
+        for (gap, after) in neighbours {
+            let ends = gap.map(|gap| (self.x(gap.since), self.x(gap.until)));
+            match gap.zip(ends) {
+                Some((gap, (from, until))) if until - from >= 2.5 => {
+                    area(&mut wide, &[(from, until, frame.y)], frame.bottom());
+                    for x in [from, until] {
+                        edges.begin(x, frame.y);
+                        edges.line(x, frame.bottom());
+                    }
+                    remarks.push((gap, from, until));
+                }
                 _ if after.lost > 0 => {
                     let x = self.x(after.since.midpoint(after.until));
                     short.begin(x, frame.y - 4.0);
@@ -625,32 +633,19 @@ impl Drawing<'_> {
                 _ => {}
             }
         }
+        self.fill(&wide, &"url(#missing)");
+        self.stroke(&edges, &"#999999", 0.8, "none");
         self.stroke(&short, &"#888888", 1.0, "none");
-    }
-
-    fn gap(&mut self, gap: &Gap, frame: &Frame, said: bool) {
-        let (from, until) = (self.x(gap.since), self.x(gap.until));
-        self.svg.empty(
-            "rect",
-            &[
-                ("x", &Px(from)),
-                ("y", &Px(frame.y)),
-                ("width", &Px(until - from)),
-                ("height", &Px(frame.height)),
-                ("fill", &"url(#missing)"),
-            ],
-        );
-        for x in [from, until] {
-            self.line((x, frame.y), (x, frame.bottom()), &"#999999", 0.8);
-        }
-        let what = match gap.lost {
-            Some(0) => ["not monitored".to_owned(), "-".to_owned()],
-            Some(lost) => [format!("{} missing", text::some(lost, "sample")), text::count(lost)],
-            None => ["samples missing".to_owned(), "missing".to_owned()],
-        };
-        let fits = |what: &&String| said && text::width(what, SMALL, false) + 16.0 <= until - from;
-        if let Some(what) = what.iter().find(fits).filter(|_| frame.height >= 20.0) {
-            self.said(frame, f64::midpoint(from, until), what);
+        for (gap, from, until) in remarks.into_iter().filter(|_| said && frame.height >= 20.0) {
+            let what = match gap.lost {
+                Some(0) => vec!["not monitored".to_owned()],
+                Some(lost) => vec![format!("{} missing", text::some(lost, "sample")), text::count(lost)],
+                None => vec!["samples missing".to_owned(), "missing".to_owned()],
+            };
+            let fits = |what: &&String| text::width(what, SMALL, false) + 16.0 <= until - from;
+            if let Some(what) = what.iter().find(fits) {
+                self.said(frame, f64::midpoint(from, until), what);
+            }
         }
     }
 
@@ -687,6 +682,7 @@ impl Drawing<'_> {
             let times = times.map(|(what, ns)| format!("{what} {}", text::duration(ns)));
             let lines = usage.chain(times.filter(|_| track.whole.elapsed > 0));
             for (i, line) in lines.enumerate() {
+                let line = text::fit(&line, room, |text| text::width(text, BODY, false), "…");
                 self.text((x, frame.y + 9.0 + 15.0 * i as f64), &line, BODY, GREY, Anchor::Start, false);
             }
             return;
