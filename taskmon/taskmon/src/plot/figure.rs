@@ -225,7 +225,7 @@ impl Picture {
         let mut others = self.others;
         for task in self.tasks {
             if placed.contains(&task.id) {
-                let name = task.name.as_deref().map_or_else(|| String::new(), text::clean);
+                let name = task.name.as_deref().map_or_else(String::new, text::clean);
                 tracks.extend(Track::new(name, Some(task.id.pid), task.past.spans().to_vec(), task.exited));
             } else {
                 task.past.spans().iter().for_each(|span| others.add(span));

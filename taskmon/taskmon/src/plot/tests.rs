@@ -130,7 +130,7 @@ fn one() -> Vec<Made> {
 }
 
 fn gaps() -> Vec<Made> {
-    let (mut task, mut noise) = (Made::new(267, "postgres", 3600_000 * MS), Noise(2));
+    let (mut task, mut noise) = (Made::new(267, "postgres", 3_600_000 * MS), Noise(2));
     for i in 0..120_u64 {
         if i == 40 {
             task.miss(12, 500);
