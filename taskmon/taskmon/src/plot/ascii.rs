@@ -340,15 +340,18 @@ impl Drawing<'_> {
             let (highest, most) =
                 if own { (track.peak().unwrap_or(0.0), track.whole.rss.1) } else { (highest, most) };
             let pid = track.pid.map(|pid| format!(" {pid}")).unwrap_or_default();
-            let mut said = String::new();
-            if let Some(mean) = track.mean() {
-                said = format!("mean {}", text::percent(mean));
-            }
-            if let Some(peak) = track.peak().filter(|_| !own) {
-                said += &format!(", peak {}", text::percent(peak));
-            }
-            said += &format!("; {}{}", text::memory(track.whole.rss.1), if own { "; own scales" } else { "" });
-            let room = (self.terminal.columns as f64 - columns(&pid) - columns(&said) - 2.0).max(8.0);
+            let memory = format!("{}{}", text::memory(track.whole.rss.1), if own { ", own scales" } else { "" });
+            let mean = track.mean().map_or_else(|| "-".to_owned(), text::percent);
+            let said = match track.peak().filter(|_| !own) {
+                Some(peak) => format!("mean {mean}, peak {}; {memory}", text::percent(peak)),
+                None => format!("mean {mean}; {memory}"),
+            };
+            // Before a name becomes shorter than those that tasks have, it is said in fewer words.
+            let width = self.terminal.columns as f64;
+            let left = |said: &str| width - columns(&pid) - columns(said) - 2.0;
+            let name = columns(&track.name).min(15.0);
+            let said = if left(&said) < name { format!("{mean}; {memory}") } else { said };
+            let room = left(&said).max(8.0);
             let name = text::fit(&self.plain(&track.name), room, columns, self.signs.ellipsis);
             self.line(&format!("{name}{pid}: {said}"), Ink::None);
             self.cpu(all, lines, Scale::percent(highest, 1));

@@ -4,7 +4,7 @@
 //! elsewhere.
 //!
 //! What is written is a handful of elements whose attributes are numbers and words of ours, so this has a writer of its own,
-//! of three functions, one of which escapes, instead of a crate that keeps a tree of them in memory.
+//! of a few functions, one of which escapes, instead of a crate that keeps a tree of them in memory.
 //!
 //! What is where, and why:
 //! - Each task has a panel of its own for CPU usage, with one scale for all, instead of areas stacked upon each other: only so can
@@ -115,13 +115,28 @@ impl Writer {
         let _ = writeln!(self.out, "{}</{name}>", escaped(text));
     }
 
+    /// An element with others on its line.
+    fn parts(&mut self, name: &str, attributes: Attributes<'_>, parts: &[(&str, Attributes<'_>, &str)]) {
+        self.tag(name, attributes, ">");
+        for (part, attributes, text) in parts {
+            self.attributes(part, attributes);
+            let _ = write!(self.out, ">{}</{part}>", escaped(text));
+        }
+        let _ = writeln!(self.out, "</{name}>");
+    }
+
     fn tag(&mut self, name: &str, attributes: Attributes<'_>, end: &str) {
         let indent = self.open.len();
-        let _ = write!(self.out, "{:indent$}<{name}", "");
+        let _ = write!(self.out, "{:indent$}", "");
+        self.attributes(name, attributes);
+        self.out.push_str(end);
+    }
+
+    fn attributes(&mut self, name: &str, attributes: Attributes<'_>) {
+        let _ = write!(self.out, "<{name}");
         for (key, value) in attributes {
             let _ = write!(self.out, " {key}=\"{}\"", escaped(&value.to_string()));
         }
-        self.out.push_str(end);
     }
 }
 
@@ -458,8 +473,9 @@ impl Drawing<'_> {
     fn heading(&mut self, number: usize, title: &str, unit: &str) {
         let y = self.layout.headings.get(number).copied().unwrap_or_default();
         let x = self.layout.margin;
-        self.text((x, y), title, BODY, INK, Anchor::Start, true);
-        self.text((x + text::width(title, BODY, true) + 8.0, y), unit, BODY, GREY, Anchor::Start, false);
+        let (bold, plain): (Attributes<'_>, Attributes<'_>) =
+            (&[("font-weight", &"bold"), ("fill", &INK)], &[("dx", &8), ("fill", &GREY)]);
+        self.svg.parts("text", &[("x", &Px(x)), ("y", &Px(y))], &[("tspan", bold, title), ("tspan", plain, unit)]);
     }
 
     fn grid(&mut self, frame: &Frame, scale: &Scale) {

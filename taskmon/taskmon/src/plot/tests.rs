@@ -330,7 +330,11 @@ fn number(node: Node<'_, '_>, key: &str) -> f64 {
 /// What is around a text, by the widest of the fonts.
 fn around(node: Node<'_, '_>) -> Edges {
     let size = if node.has_attribute("font-size") { number(node, "font-size") } else { 11.0 };
-    let width = text::width(node.text().unwrap_or(""), size, node.attribute("font-weight") == Some("bold"));
+    let wide = |node: Node<'_, '_>| {
+        let bold = node.attribute("font-weight") == Some("bold");
+        text::width(node.text().unwrap_or(""), size, bold) + number(node, "dx")
+    };
+    let width: f64 = wide(node) + node.children().filter(Node::is_element).map(wide).sum::<f64>();
     let (x, y) = (number(node, "x"), number(node, "y"));
     let left = match node.attribute("text-anchor") {
         Some("middle") => x - width / 2.0,
@@ -386,7 +390,18 @@ fn check(svg: &str) -> Vec<String> {
         assert!(
             matches!(
                 name,
-                "svg" | "title" | "desc" | "defs" | "pattern" | "rect" | "g" | "path" | "line" | "circle" | "text"
+                "svg"
+                    | "title"
+                    | "desc"
+                    | "defs"
+                    | "pattern"
+                    | "rect"
+                    | "g"
+                    | "path"
+                    | "line"
+                    | "circle"
+                    | "text"
+                    | "tspan"
             ),
             "{name}"
         );
@@ -408,7 +423,7 @@ fn check(svg: &str) -> Vec<String> {
             }
             "text" => {
                 let edges = around(node);
-                let said = node.text().unwrap_or("").to_owned();
+                let said: String = node.descendants().filter(Node::is_text).filter_map(|text| text.text()).collect();
                 assert!(inside(edges.0, edges.1) && inside(edges.2, edges.3), "outside: {said:?} {edges:?}");
                 if let Some((_, other)) = texts.iter().find(|(other, _)| overlap(*other, edges)) {
                     panic!("{said:?} lies on {other:?}");
