@@ -23,7 +23,7 @@ fn history() -> String {
     let mut history = String::new();
     for second in 0..30_u64 {
         for (pid, usr, rss) in [(267_u64, 80 * second, 20 + second), (300, 3 * second, 300)] {
-            if pid == 267 && (12..20).contains(&second) || pid == 267 && second > 25 {
+            if pid == 267 && ((12..20).contains(&second) || second > 25) {
                 continue;
             }
             let (rss, users, state) = if (pid, second) == (267, 25) { (0, 0, 'X') } else { (rss << 20, 1, 'R') };

@@ -233,18 +233,22 @@ impl Picture {
         }
         // Those with the most CPU time first.
         tracks.sort_by_key(|track| std::cmp::Reverse(track.whole.usr.saturating_add(track.whole.sys)));
-        let left = count - tracks.len();
+        let shown = tracks.len();
+        let left = count - shown;
         if left > 0 {
-            tracks.extend(Track::new(format!("{left} others"), None, others.spans(), None));
+            let mut spans = others.spans();
+            if spans.is_empty() {
+                // Each of an instant only: no usage, but memory.
+                let rss = self.used.iter().filter(|(id, _)| !placed.contains(id)).map(|(_, used)| used.rss);
+                spans.push(instant(until, rss.fold(0, u64::saturating_add)));
+            }
+            let name = format!("{} other{}", text::count(left as u64), if left == 1 { "" } else { "s" });
+            tracks.extend(Track::new(name, None, spans, None));
         }
         let title = match (tracks.as_slice(), left) {
             ([track], _) => track.full_name(),
             (tracks, 0) => format!("{} tasks", tracks.len()),
-            (tracks, _) => format!(
-                "{} tasks: the {} that used most, and the others",
-                text::count(count as u64),
-                tracks.len() - 1
-            ),
+            _ => format!("{} tasks: the {} that used most, and the others", text::count(count as u64), shown),
         };
         let samples = text::some(self.samples, "sample");
         let samples = match self.lost {
@@ -275,6 +279,25 @@ impl Picture {
             tracks,
             total: self.total.spans(),
         })
+    }
+}
+
+/// Of many, at one instant.
+fn instant(time: u64, rss: u64) -> Span {
+    Span {
+        since: time,
+        until: time,
+        elapsed: 0,
+        usr: 0,
+        sys: 0,
+        cpu: None,
+        rss: (rss, rss),
+        minflt: 0,
+        majflt: 0,
+        samples: 1,
+        lost: 0,
+        last_rss: rss,
+        state: taskmonitor::State::EXITED,
     }
 }
 
@@ -411,18 +434,14 @@ impl Sum {
             let cpu = (100.0 * (bin.usr + bin.sys) / length as f64) as f32;
             Span {
                 since,
-                until,
                 elapsed: length,
                 usr: bin.usr.round() as u64,
                 sys: bin.sys.round() as u64,
                 cpu: Some((cpu, cpu)),
-                rss: (rss, rss),
                 minflt: bin.minflt.round() as u64,
                 majflt: bin.majflt.round() as u64,
-                samples: 1,
                 lost: bin.lost,
-                last_rss: rss,
-                state: taskmonitor::State::EXITED,
+                ..instant(until, rss)
             }
         });
         spans.collect()

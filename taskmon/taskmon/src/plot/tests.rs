@@ -607,6 +607,21 @@ fn nothing_to_draw() {
     assert!(picture(None, &[], 600).is_none());
     let texts = check(&svg::draw(&picture(None, &lone(), 600).unwrap(), 800, None).unwrap());
     assert!(texts.contains(&"one sample: no usage can be told from it".to_owned()), "{texts:?}");
+    // Of many with a sample each: what the others have is not left out.
+    let made: Vec<Made> = (1..=100)
+        .map(|pid| {
+            let mut task = Made::new(pid, "new", 100_000 * MS + pid);
+            task.sample(0, 0.0, 0.0, MIB, (0, 0));
+            task
+        })
+        .collect();
+    let figure = picture(None, &made, 600).unwrap();
+    assert_eq!(
+        figure.tracks.last().map(|track| (track.name.as_str(), track.whole.rss.1)),
+        Some(("93 others", 93 * MIB))
+    );
+    let texts = check(&svg::draw(&figure, 800, None).unwrap());
+    assert!(texts.contains(&"93.0 MiB".to_owned()), "{texts:?}");
     // One that has exited before anybody looked: neither memory nor usage.
     let mut gone = Made::new(7, "gone", 5);
     gone.put(0, 0, 'X');
