@@ -58,6 +58,7 @@ pub enum Command {
     Info(Info),
     ExportCsv(ExportCsv),
     Diff(Diff),
+    Plot(Plot),
     Export(Export),
     Doctor(Doctor),
     Completions(Completions),
@@ -79,7 +80,8 @@ pub enum Command {
 #[command(after_help = "\
 Examples:
   taskmon run -- make -j4
-  taskmon run --period 10ms --csv samples.csv -- ./benchmark")]
+  taskmon run --period 10ms --csv samples.csv -- ./benchmark
+  taskmon run --plot sort.svg -- sort -o sorted.txt big.txt")]
 pub struct Run {
     /// Time between two samples, if it is shorter than that of the module: 10ms, 1s, ...
     #[arg(long, value_name = "DURATION", value_parser = period::asked)]
@@ -92,6 +94,10 @@ pub struct Run {
     /// Writes the samples to FILE as JSON, one object a line
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+
+    /// Draws the samples as an SVG picture to FILE
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
 
     /// Leaves the history in the module, for `taskmon show`
     #[arg(long)]
@@ -405,6 +411,58 @@ pub struct Diff {
     pub format: Format,
 }
 
+/// Draws what was recorded: CPU usage, memory and page faults over time
+///
+/// As an SVG picture, or, with --ascii, for a terminal. Of more than 8 tasks, the 7 with the largest shares of CPU time or
+/// memory are drawn, and the sum of the others. Long recordings are reduced, in such a way that peaks stay. Where samples
+/// are missing, nothing is drawn between.
+///
+/// A TIME is a duration before now (10m), a date and time by RFC 3339 (2026-11-27T16:00:00Z), or seconds since 1970.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  taskmon plot 267 -o sort.svg
+  taskmon plot --name postgres --since 1h --title 'The nightly backup' -o backup.svg
+  taskmon plot -i night.rec -o night.svg
+  taskmon plot --ascii --since 10m")]
+pub struct Plot {
+    #[command(flatten)]
+    pub selector: Selector,
+
+    /// Draws the recording FILE (of `taskmon record`) instead of what is in the module
+    #[arg(long, short, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+
+    /// The file for the picture, which is replaced as a whole; - is stdout
+    #[arg(long, short, value_name = "FILE.svg", required_unless_present = "ascii")]
+    pub output: Option<PathBuf>,
+
+    /// Draws with characters, to stdout if there is no --output; UTF-8, if the locale has it, and coloured, if that is a
+    /// terminal and NO_COLOR is not set
+    #[arg(long)]
+    pub ascii: bool,
+
+    /// Only what was sampled then or later
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Moment>,
+
+    /// Only what was sampled before
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Moment>,
+
+    /// What to write above it [default: the task, or how many there are]
+    #[arg(long, value_name = "TEXT")]
+    pub title: Option<String>,
+
+    /// Pixels [default: 800]; with --ascii columns [default: those of the terminal, or 80]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(40..=4000))]
+    pub width: Option<u32>,
+
+    /// Pixels [default: what the tasks take]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10000), conflicts_with = "ascii")]
+    pub height: Option<u32>,
+}
+
 /// Gives what is recorded to Prometheus
 ///
 /// Series are grouped by the name of the tasks, and their counters count from when taskmon first saw the tasks, or from
@@ -471,4 +529,14 @@ pub struct Hold {
     /// The command and its arguments
     #[arg(required = true, last = true)]
     pub command: Vec<OsString>,
+}
+
+/// Ends taskmon as clap does for a mistake on the command line, with the usage of `command`.
+pub fn mistake(command: &str, what: &str) -> ! {
+    use clap::CommandFactory;
+    let mut cli = Cli::command();
+    cli.build();
+    let mut alone = cli.clone();
+    let command = cli.find_subcommand_mut(command).unwrap_or(&mut alone);
+    command.error(clap::error::ErrorKind::ValueValidation, what).exit()
 }

@@ -19,6 +19,7 @@ mod manual;
 mod metrics;
 mod output;
 mod period;
+mod plot;
 mod rate;
 mod record;
 mod reduce;
@@ -96,6 +97,7 @@ fn main() -> ExitCode {
     match &cli.command {
         Command::Add(args) => choose::demand(&args.selector, "add"),
         Command::Remove(args) => choose::demand(&args.selector, "remove"),
+        Command::Plot(args) => plot::demand(args),
         _ => {}
     }
     let done = match &cli.command {
@@ -106,6 +108,10 @@ fn main() -> ExitCode {
         Command::List(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| list::list(&m, args)),
         Command::Show(args) => {
             open(root, args.input.as_deref(), &args.selector).and_then(|source| show::show(source, args, cli.booted))
+        }
+        Command::Plot(args) => {
+            let open = || open(root.clone(), args.input.as_deref(), &args.selector);
+            plot::plot(open, args, cli.booted)
         }
         Command::Run(args) => return run::run(root, args, cli.booted),
         Command::Diff(args) => return diff::diff(args),

@@ -41,7 +41,7 @@ use crate::store::Store;
 use crate::times::Clock;
 
 /// What is gathered is written that often.
-const WRITES: Duration = Duration::from_secs(1);
+pub const WRITES: Duration = Duration::from_secs(1);
 /// How old a name may be, and the module's counts.
 const LOOKS: Duration = Duration::from_secs(2);
 /// Where samples are missing, and where there are new tasks, the look comes earlier.
@@ -179,7 +179,7 @@ impl Recorder {
             let chosen = || all || self.chooser.of_recording(sample.pid, None);
             let known = self.known.entry(id).or_insert_with(|| Known::new(Account::whole(), chosen(), looks));
             lost.clear();
-            let gap = known.account.sample(id, sample.seq, &mut lost);
+            let gap = known.account.sample(sample, &mut lost);
             if !known.chosen {
                 continue;
             }
@@ -197,13 +197,12 @@ impl Recorder {
             } else {
                 self.encoder.sample(sample);
             }
+            // What would not fit any more is written in parts that do.
+            if self.encoder.gathered() as u64 > self.store.left() / 2 {
+                self.flush()?;
+            }
         }
-        self.write()?;
-        // What would not fit any more is written in parts that do.
-        if self.encoder.gathered() as u64 > self.store.left() / 2 {
-            self.flush()?;
-        }
-        Ok(())
+        self.write()
     }
 
     /// Hands on the chunks that are complete.
@@ -266,7 +265,7 @@ impl Recorder {
         if self.looked.elapsed() >= since.max(self.look_took * SHARE) { self.look() } else { Ok(()) }
     }
 
-    /// Looks at what the module counts, and what the names are. All samples that were read must have been taken.
+    /// Looks at what the module counts, and what the names are.
     pub fn look(&mut self) -> Result<(), Failure> {
         let began = Instant::now();
         let tasks = self.monitor.tasks()?;
@@ -349,9 +348,9 @@ impl Recorder {
         let losses = self.take_losses();
         self.store.expect(self.known.len());
         let end = End { why, time: boottime()?, status };
-        let dropped = self.store.finish(&losses, &counts, &end)?;
-        if dropped > 0 {
-            *self.lost.entry(Reason::NoSpace).or_default() += dropped;
+        self.store.finish(&losses, &counts, &end)?;
+        if self.store.lost() > 0 {
+            self.lost.insert(Reason::NoSpace, self.store.lost());
         }
         Ok(Recorded {
             path: self.path,
@@ -365,7 +364,7 @@ impl Recorder {
 
     /// How it goes.
     fn progress(&self) -> String {
-        let lost = self.lost.values().fold(self.store.dropped(), |sum, count| sum.saturating_add(*count));
+        let lost = self.lost.values().fold(self.store.lost(), |sum, count| sum.saturating_add(*count));
         format!(
             "{}  {}, {}, {}, {lost} lost",
             clock(self.begun.elapsed()),
@@ -557,9 +556,12 @@ fn go_on(
     // What was sampled until now.
     let end = boottime()?;
     for _ in 0..5 {
-        while recorder.over() != Some(Why::MaxSize) && read(follow, recorder, &mut samples)? {
-            if samples.last().is_some_and(|sample| sample.time > end) {
-                break;
+        // That there is nothing more may be said of what was there when it was read last; after that, it is of now.
+        for _ in 0..2 {
+            while recorder.over() != Some(Why::MaxSize) && read(follow, recorder, &mut samples)? {
+                if samples.last().is_some_and(|sample| sample.time > end) {
+                    break;
+                }
             }
         }
         recorder.look()?;

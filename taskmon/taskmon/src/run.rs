@@ -58,12 +58,16 @@ use crate::hold::Fate;
 use crate::hold::Held;
 use crate::hold::Used;
 use crate::hold::boottime;
+use crate::output;
 use crate::output::Whole;
 use crate::period::Period;
+use crate::plot;
+use crate::plot::Picture;
 use crate::rate::Point;
 use crate::rate::Series;
 use crate::record::Recorded;
 use crate::record::Recorder;
+use crate::record::WRITES;
 use crate::record::Wanted;
 use crate::say;
 use crate::show::Records;
@@ -109,7 +113,7 @@ pub fn run(root: Root, args: &Run, booted: Option<i64>) -> ExitCode {
 /// `taskmon record -- COMMAND`
 pub fn record(root: Root, args: &Record, booted: Option<i64>) -> ExitCode {
     let Record { period, command, .. } = args;
-    let run = Run { period: *period, csv: None, json: None, keep: false, command: command.clone() };
+    let run = Run { period: *period, csv: None, json: None, plot: None, keep: false, command: command.clone() };
     status(root, &run, Some(args), booted)
 }
 
@@ -154,6 +158,7 @@ fn attempt(monitor: &Monitor, args: &Run, record: Option<&Record>, booted: Optio
     let end = boottime();
     let tasks = monitor.tasks().unwrap_or_default();
     watch.drain(*end.as_ref().unwrap_or(&u64::MAX));
+    watch.await_last(monitor);
     watch.log.flush();
     // (While the module knows the task.)
     let recorded = watch.log.end(ended.as_ref().ok().map(|(_, status)| code(*status)));
@@ -181,6 +186,7 @@ fn attempt(monitor: &Monitor, args: &Run, record: Option<&Record>, booted: Optio
         }
     };
     // Whatever fails from here on: the command has run.
+    watch.log.draw();
     match (end, Used::by(UsageWho::RUSAGE_CHILDREN)) {
         (Ok(end), Ok(used)) => {
             // The peak is that of all children that there ever were.
@@ -204,6 +210,15 @@ fn name(command: &[OsString]) -> String {
     let command = command.first().map(Path::new).unwrap_or(Path::new(""));
     let name = command.file_name().unwrap_or(command.as_os_str()).to_string_lossy();
     name.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// The command as it may have been typed.
+fn typed(command: &[OsString]) -> String {
+    let words = command.iter().map(|word| {
+        let word = word.to_string_lossy();
+        if word.is_empty() || word.contains([' ', '\n', '\t']) { format!("'{word}'") } else { word.into_owned() }
+    });
+    words.collect::<Vec<String>>().join(" ")
 }
 
 /// Removes the task from the module, unless that would remove what somebody else has recorded of one that had its PID before.
@@ -296,7 +311,7 @@ impl Watch {
             let (other, timeout) = match (&fate, &self.follow, resting) {
                 (None, _, _) => (Some(self.held.as_fd()), None),
                 (_, _, Some(end)) => (None, Some(end.saturating_duration_since(Instant::now()))),
-                (_, follow, None) => (follow.as_ref().map(AsFd::as_fd), None),
+                (_, follow, None) => (follow.as_ref().map(AsFd::as_fd), self.log.rest()),
             };
             let (signalled, ready) = wait(&self.signals, other, timeout)?;
             if let Some(status) = if signalled { self.signalled()? } else { None } {
@@ -311,6 +326,7 @@ impl Watch {
             if resting.is_some_and(|end| end <= Instant::now()) {
                 resting = None;
             }
+            self.log.record();
             if ready && fate.is_none() {
                 fate = self.report()?;
             } else if ready {
@@ -387,6 +403,22 @@ impl Watch {
             while self.read().is_some_and(|time| time <= end) {}
         }
     }
+
+    /// Waits for the last sample of a command that has ended, if it is recorded: that one has its exact totals. It comes at the next
+    /// instant; for one that is far off, nobody waits.
+    fn await_last(&mut self, monitor: &Monitor) {
+        const LONGEST: Duration = Duration::from_millis(250);
+        let wait = monitor.period().map_or(LONGEST, |period| LONGEST.min(period * 2 + Duration::from_millis(20)));
+        let begun = Instant::now();
+        while self.log.awaits_last() {
+            let left = wait.saturating_sub(begun.elapsed());
+            let Some(follow) = self.follow.as_ref().filter(|_| !left.is_zero()) else { return };
+            if follow.wait(Some(left)).is_err() {
+                return;
+            }
+            self.read();
+        }
+    }
 }
 
 /// Waits for signals, and for `other` to be readable; says which has come.
@@ -420,6 +452,8 @@ struct Recording {
     deadline: Option<Instant>,
     // What was read at once.
     samples: Vec<Sample>,
+    // Whether the last sample of the command was among it.
+    last: bool,
 }
 
 impl Recording {
@@ -434,13 +468,14 @@ impl Recording {
         };
         let recorder = Recorder::new(monitor, wanted, &clock)?;
         let deadline = args.duration.and_then(|duration| Instant::now().checked_add(duration));
-        Ok(Self { recorder: Some(recorder), recorded: None, deadline, samples: Vec::new() })
+        Ok(Self { recorder: Some(recorder), recorded: None, deadline, samples: Vec::new(), last: false })
     }
 
     /// Records what was read.
     fn record(&mut self) {
         let Some(recorder) = &mut self.recorder else { return };
         let done = recorder.take(&self.samples).and_then(|()| recorder.tend());
+        self.last |= self.samples.iter().any(|sample| sample.state.exited());
         self.samples.clear();
         if let Err(e) = done {
             say(format_args!("no more is recorded: {e}"));
@@ -465,6 +500,7 @@ impl Recording {
 struct Log {
     files: Vec<(PathBuf, Records<Whole>)>,
     recording: Option<Recording>,
+    picture: Option<(PathBuf, Picture)>,
     clock: Clock,
 }
 
@@ -488,13 +524,38 @@ impl Log {
                 log.push((path.clone(), records));
             }
         }
-        Ok(Self { files: log, recording: None, clock })
+        let picture = match &args.plot {
+            Some(path) => {
+                output::replaceable(path)
+                    .map_err(|e| Failure::other(format!("cannot write {}", path.display()), e))?;
+                Some((path.clone(), plot::of_run(clock, typed(&args.command))))
+            }
+            None => None,
+        };
+        Ok(Self { files: log, picture, recording: None, clock })
+    }
+
+    /// Writes the picture, at the end.
+    fn draw(&mut self) {
+        if let Some((path, picture)) = self.picture.take() {
+            plot::write(picture, &path).unwrap_or_else(say);
+        }
     }
 
     fn sample(&mut self, sample: &Sample) {
         if let Some(recording) = self.recording.as_mut().filter(|recording| recording.recorder.is_some()) {
             recording.samples.push(*sample);
         }
+    }
+
+    /// How long nobody need look after it.
+    fn rest(&self) -> Option<Duration> {
+        self.recording.as_ref()?.recorder.as_ref().map(|_| WRITES)
+    }
+
+    /// Whether there is a recording that has no last sample yet.
+    fn awaits_last(&self) -> bool {
+        self.recording.as_ref().is_some_and(|recording| recording.recorder.is_some() && !recording.last)
     }
 
     /// Records the samples that were read.
@@ -505,6 +566,9 @@ impl Log {
     }
 
     fn point(&mut self, point: &Point, name: &str) {
+        if let Some((_, picture)) = &mut self.picture {
+            picture.push(point, Some(name));
+        }
         self.each(|records| records.point(point, Some(name)));
     }
 
@@ -540,5 +604,6 @@ mod tests {
         let name = |text: &str| name(&[OsString::from(text)]);
         assert_eq!((name("/usr/bin/sort"), name("sort"), name("")), ("sort".into(), "sort".into(), "".into()));
         assert_eq!(name("/tmp/\u{1b}[31m"), "\u{fffd}[31m");
+        assert_eq!(typed(&["sh", "-c", "sleep 1", ""].map(OsString::from)), "sh -c 'sleep 1' ''");
     }
 }

@@ -58,9 +58,8 @@ pub struct Store {
     room: u64,
     // Whether the file system allocates room ahead.
     allocates: bool,
-    // It may not become larger: as was asked for, and by the limit of the process.
+    // It may not become larger.
     most: u64,
-    limit: u64,
     keep: u64,
     number: u32,
     samples: u64,
@@ -69,6 +68,8 @@ pub struct Store {
     held: VecDeque<Chunk>,
     held_bytes: usize,
     dropped: FxHashMap<Id, Tally>,
+    // Samples for which there was no room, all in all.
+    lost: u64,
     // Whether that has been said.
     said: bool,
 }
@@ -85,6 +86,11 @@ enum Written {
 /// Whether there was no room.
 fn no_room(error: Errno) -> bool {
     matches!(error, Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG)
+}
+
+/// How large a file this process may write. (That can change.)
+fn limit() -> u64 {
+    getrlimit(Resource::RLIMIT_FSIZE).map_or(u64::MAX, |(soft, _)| soft)
 }
 
 /// Opens `path`, a new file that only its owner may read, and nobody else writes to. A recording that is there is replaced;
@@ -132,7 +138,6 @@ impl Store {
     /// A new file `path`, which becomes no larger than `most`.
     pub fn create(path: &Path, most: Option<u64>) -> Result<Self, Failure> {
         let file = create(path)?;
-        let limit = getrlimit(Resource::RLIMIT_FSIZE).map_or(u64::MAX, |(soft, _)| soft);
         let mut this = Self {
             file,
             path: path.to_path_buf(),
@@ -140,7 +145,6 @@ impl Store {
             room: 0,
             allocates: true,
             most: most.unwrap_or(u64::MAX),
-            limit,
             keep: KEPT,
             number: 0,
             samples: 0,
@@ -148,6 +152,7 @@ impl Store {
             held: VecDeque::new(),
             held_bytes: 0,
             dropped: FxHashMap::default(),
+            lost: 0,
             said: false,
         };
         let begun = this.write(&beginning(), this.kept());
@@ -216,7 +221,7 @@ impl Store {
         if end > self.most {
             return Ok(Written::Ended);
         }
-        if end > self.limit || !self.allocate(end)? {
+        if end > limit() || !self.allocate(end)? {
             return Ok(Written::NoRoom);
         }
         let mut left = bytes;
@@ -278,6 +283,7 @@ impl Store {
 
     /// A sample is not put, as there are too many of them.
     pub fn drop_sample(&mut self, sample: &Sample) {
+        self.lost = self.lost.saturating_add(1);
         add(&mut self.dropped, sample.id(), Tally { count: 1, next: sample.seq.saturating_add(1) });
     }
 
@@ -308,19 +314,18 @@ impl Store {
         Ok(true)
     }
 
-    /// Samples for which there was no room. More may have been since; those that wait are not among them.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.values().fold(0, |sum, tally| sum.saturating_add(tally.count))
+    /// Samples for which there was no room. (Those that wait are not among them.)
+    pub fn lost(&self) -> u64 {
+        self.lost
     }
 
-    /// Ends the file, with what is `lost` and the module's `counts`, as far as there is room for that. Says how many samples were
-    /// there for which there was none.
-    pub fn finish(&mut self, losses: &[Lost], counts: &[Counts], end: &End) -> Result<u64, Failure> {
+    /// Ends the file, with what is `lost` and the module's `counts`, as far as there is room for that.
+    pub fn finish(&mut self, losses: &[Lost], counts: &[Counts], end: &End) -> Result<(), Failure> {
         self.retry()?;
-        for tally in std::mem::take(&mut self.held).iter().map(Chunk::tally) {
-            tally.into_iter().for_each(|(id, tally)| add(&mut self.dropped, id, tally));
+        for chunk in std::mem::take(&mut self.held) {
+            self.lost = self.lost.saturating_add(chunk.samples() as u64);
+            chunk.tally().into_iter().for_each(|(id, tally)| add(&mut self.dropped, id, tally));
         }
-        let dropped = self.dropped();
         let losses = [lost(&self.dropped), losses.to_vec()].concat();
         let (losses, counts, end) = (Chunk::lost(&losses), Chunk::counts(counts), Chunk::end(end));
         // What was kept back is for just this.
@@ -338,11 +343,8 @@ impl Store {
             }
         }
         // What was allocated and is not needed goes back.
-        self.file
-            .set_len(self.len)
-            .and_then(|()| self.file.sync_all())
-            .map_err(|e| Failure::other(self.path.display(), e))?;
-        Ok(dropped)
+        let done = self.file.set_len(self.len).and_then(|()| self.file.sync_all());
+        done.map_err(|e| Failure::other(self.path.display(), e))
     }
 }
 
