@@ -342,6 +342,7 @@ impl Watch {
         let fate = self.held.report()?;
         if let Some(Fate::Command(Begun { time, .. })) = fate {
             self.seen = Seen::new(time);
+            self.log.begins(time);
         }
         Ok(fate)
     }
@@ -465,6 +466,7 @@ impl Recording {
             chooser: Chooser::new(&args.selector)?,
             new: true,
             command: Some(words.join(" ")),
+            period: args.period,
         };
         let recorder = Recorder::new(monitor, wanted, &clock)?;
         let deadline = args.duration.and_then(|duration| Instant::now().checked_add(duration));
@@ -556,6 +558,13 @@ impl Log {
     /// Whether there is a recording that has no last sample yet.
     fn awaits_last(&self) -> bool {
         self.recording.as_ref().is_some_and(|recording| recording.recorder.is_some() && !recording.last)
+    }
+
+    /// The command began then: what was sampled before is of taskmon.
+    fn begins(&mut self, time: u64) {
+        if let Some(recorder) = self.recording.as_mut().and_then(|recording| recording.recorder.as_mut()) {
+            recorder.since(time);
+        }
     }
 
     /// Records the samples that were read.

@@ -462,8 +462,16 @@ fn a_command() {
     wait_until("the command", || system.path("ready").exists());
     let told = system.read("sys/kernel/taskmonitor");
     let pid: u64 = told.lines().next().unwrap().parse().unwrap();
-    system.append(FOLLOW, &(line(pid, 1, 0, 5, 1) + &line(300, 11, 11, 0, 1) + &line(pid, 2, 1, 6, 1)));
-    system.append(TASKS, &task(pid, [2, 0, 0, 0], "sh"));
+    // The first is of before the command began, and is not recorded.
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).unwrap();
+    let at = |line: String, second: u64| {
+        let (before, behind) = line.split_once(" time ").unwrap();
+        let (_, behind) = behind.split_once(' ').unwrap();
+        format!("{before} time {} {behind}", (now.tv_sec() as u64 + second) * 1_000_000_000)
+    };
+    let of_command = line(pid, 1, 0, 0, 1) + &at(line(pid, 1, 1, 5, 1), 1) + &at(line(pid, 2, 2, 6, 1), 2);
+    system.append(TASKS, &task(pid, [3, 0, 0, 0], "sh"));
+    system.append(FOLLOW, &(of_command + &line(300, 11, 11, 0, 1)));
     wait_until("samples", || samples(&path).len() == 2);
     system.write("go", "");
     let output = child.wait_with_output().unwrap();
@@ -471,7 +479,8 @@ fn a_command() {
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("\n   status  exit 3\n"), "{said}");
     assert!(said.lines().last().unwrap().contains("2 samples of 1 task in "), "{said}");
-    assert!(samples(&path).iter().all(|sample| u64::from(sample.pid) == pid));
+    assert!(samples(&path).iter().all(|sample| u64::from(sample.pid) == pid && sample.usr > 0));
+    assert!(said.lines().last().unwrap().ends_with(", none lost"), "{said}");
     assert_eq!((end(&path).why, end(&path).status), (Why::Command, Some(3)));
     let (info, _, _) = system.said(&["info", "-i", path.to_str().unwrap()]);
     assert!(info.contains("  command  sh -c cd ") && info.contains("with the command, whose status was 3"), "{info}");
