@@ -21,6 +21,7 @@ mod show;
 mod signals;
 mod summary;
 mod times;
+mod top;
 
 use std::io;
 use std::process::ExitCode;
@@ -72,17 +73,19 @@ pub fn say(text: impl std::fmt::Display) {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let root = Root::at(&cli.root);
+    let command = cli.command.unwrap_or_else(|| Command::Top(cli::Top::default()));
     // A mistake on the command line is one with and without the module.
-    match &cli.command {
+    match &command {
         Command::Add(args) => choose::demand(&args.selector, "add"),
         Command::Remove(args) => choose::demand(&args.selector, "remove"),
         _ => {}
     }
-    let done = match &cli.command {
+    let done = match &command {
         Command::Completions(args) => manual::completions(args),
         Command::Manual(args) => manual::pages(args),
         Command::Add(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| choose::add(&m, args)),
         Command::Remove(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| choose::remove(&m, args)),
+        Command::Top(args) => top::top(root, args, cli.booted),
         Command::List(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| list::list(&m, args)),
         Command::Show(args) => {
             Monitor::open(root).map_err(Failure::from).and_then(|m| show::show(&m, args, cli.booted))
