@@ -128,7 +128,7 @@ LICENCES=(
 # crates OPTION...: of cargo tree: "NAME VERSION|LICENCE|SOURCE", a line a crate. Ours are not among them.
 crates() {
 	cargo_run tree --locked --prefix none --no-dedupe --format '{p}|{l}|{r}' "$@" |
-		sed -n -e '/^taskmon[a-z]* v/d' -e 's/^\([^ ]*\) v\([^ |]*\)[^|]*|/\1 \2|/p' | sort -u
+		sed -n -e '/^taskmon[a-z-]* v/d' -e 's/^\([^ ]*\) v\([^ |]*\)[^|]*|/\1 \2|/p' | sort -u
 }
 
 # crates_licences: whether each crate that Cargo.lock names may be used, also those for tests and other systems.

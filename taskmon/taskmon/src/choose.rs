@@ -98,8 +98,8 @@ impl Chooser {
         !(self.names.is_empty() && self.groups.is_empty() && self.units.is_empty() && self.users.is_empty())
     }
 
-    // Whether /proc is needed to choose among tasks whose names are known.
-    fn needs_proc(&self) -> bool {
+    /// Whether /proc is needed to choose among tasks whose names are known.
+    pub fn needs_proc(&self) -> bool {
         self.children || !(self.groups.is_empty() && self.units.is_empty() && self.users.is_empty())
     }
 
@@ -115,6 +115,11 @@ impl Chooser {
                     .is_some_and(|p| self.units.iter().any(|u| p.groups.iter().any(|g| g.split('/').any(|s| s == u))))
             })
             && any(self.users.is_empty(), &|| process.is_some_and(|p| self.users.contains(&p.user)))
+    }
+
+    /// Whether it chooses a task of which only PID and, maybe, name are known.
+    pub fn of_recording(&self, pid: u32, comm: Option<&[u8]>) -> bool {
+        self.is_empty() || self.pids.contains(&pid) || comm.is_some_and(|comm| self.matches(comm, None))
     }
 
     // The PIDs of those that are chosen and, if they are asked for, of their descendants.

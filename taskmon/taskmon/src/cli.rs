@@ -227,7 +227,8 @@ Examples:
   taskmon show 267 --since 10m
   taskmon show --name postgres --since 1h --every 1m
   taskmon show 267 --follow --format ndjson --fields time,cpu,rss
-  taskmon show --raw --format kv")]
+  taskmon show --raw --format kv
+  taskmon show -i build.rec --name cc1 --every 10s")]
 pub struct Show {
     #[command(flatten)]
     pub selector: Selector,
@@ -259,6 +260,10 @@ pub struct Show {
     /// Goes on with new samples as they come
     #[arg(long, short)]
     pub follow: bool,
+
+    /// Shows the recording FILE (of `taskmon record`) instead of what is in the module
+    #[arg(long, short, value_name = "FILE", conflicts_with = "follow")]
+    pub input: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -19,16 +19,20 @@ mod reduce;
 mod run;
 mod show;
 mod signals;
+mod source;
 mod summary;
 mod times;
 mod top;
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 use cli::Cli;
 use cli::Command;
+use cli::Selector;
+use source::Source;
 use taskmonitor::Monitor;
 use taskmonitor::Root;
 
@@ -70,6 +74,14 @@ pub fn say(text: impl std::fmt::Display) {
     let _ = writeln!(io::stderr(), "taskmon: {text}");
 }
 
+/// The recording `input`, or the module.
+fn open(root: Root, input: Option<&Path>, selector: &Selector) -> Result<Source, Failure> {
+    match input {
+        Some(path) => Source::file(path, selector),
+        None => Source::module(&Monitor::open(root)?, selector),
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let root = Root::at(&cli.root);
@@ -88,7 +100,7 @@ fn main() -> ExitCode {
         Command::Top(args) => top::top(root, args, cli.booted),
         Command::List(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| list::list(&m, args)),
         Command::Show(args) => {
-            Monitor::open(root).map_err(Failure::from).and_then(|m| show::show(&m, args, cli.booted))
+            open(root, args.input.as_deref(), &args.selector).and_then(|source| show::show(source, args, cli.booted))
         }
         Command::Run(args) => return run::run(root, args, cli.booted),
         Command::Hold(args) => return hold::hold(args),

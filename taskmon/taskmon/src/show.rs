@@ -5,15 +5,8 @@
 use std::io;
 use std::io::Write;
 use std::time::Duration;
-use std::time::Instant;
-
-use rustc_hash::FxHashMap;
-use taskmonitor::Id;
-use taskmonitor::Monitor;
-use taskmonitor::Sample;
 
 use crate::Failure;
-use crate::choose::Chooser;
 use crate::cli::Field;
 use crate::cli::Format;
 use crate::cli::Show;
@@ -25,6 +18,7 @@ use crate::output::Writer;
 use crate::rate::Point;
 use crate::rate::Series;
 use crate::signals::Stop;
+use crate::source::Source;
 use crate::times::Clock;
 use crate::times::Moment;
 use crate::times::rfc3339;
@@ -187,75 +181,9 @@ impl<W: Write> Records<W> {
     }
 }
 
-/// What is known of a task whose samples come.
-struct Known {
-    // None: it was removed before its name could be read.
-    name: Option<String>,
-    chosen: bool,
-}
-
-/// The tasks that are shown: all, or those that were chosen when they were first seen.
-struct Shows<'a> {
-    monitor: &'a Monitor,
-    chooser: Chooser,
-    known: FxHashMap<Id, Known>,
-    looked: Instant,
-}
-
-/// How old a name may be: a task takes another one when it execs.
-const NAMES_LAST: Duration = Duration::from_secs(10);
-
-impl<'a> Shows<'a> {
-    fn new(monitor: &'a Monitor, args: &Show) -> Result<Self, Failure> {
-        let chooser = Chooser::new(&args.selector)?;
-        let mut this = Self { monitor, chooser, known: FxHashMap::default(), looked: Instant::now() };
-        this.look()?;
-        Ok(this)
-    }
-
-    fn look(&mut self) -> Result<(), Failure> {
-        let tasks = self.monitor.tasks()?;
-        let mut known: FxHashMap<Id, Known> = tasks
-            .iter()
-            // Whoever was chosen stays so: of a task that has exited less is known.
-            .map(|task| (task.id(), task.name(), self.known.get(&task.id()).is_some_and(|known| known.chosen)))
-            .map(|(id, name, chosen)| (id, Known { name: Some(name), chosen }))
-            .collect();
-        for task in self.chooser.of_tasks(self.monitor.root(), tasks)? {
-            known.entry(task.id()).and_modify(|known| known.chosen = true);
-        }
-        self.known = known;
-        self.looked = Instant::now();
-        Ok(())
-    }
-
-    /// Learns of the tasks of `samples` that are new.
-    fn learn(&mut self, samples: &[Sample]) -> Result<(), Failure> {
-        let known = |sample: &Sample| self.known.contains_key(&sample.id());
-        if self.looked.elapsed() <= NAMES_LAST && samples.iter().all(known) {
-            return Ok(());
-        }
-        self.look()?;
-        // One that has been removed meanwhile is shown only where all are, and not looked for again.
-        let chosen = self.chooser.is_empty();
-        for sample in samples {
-            self.known.entry(sample.id()).or_insert(Known { name: None, chosen });
-        }
-        Ok(())
-    }
-
-    fn wants(&self, sample: &Sample) -> bool {
-        self.known.get(&sample.id()).is_some_and(|known| known.chosen)
-    }
-
-    fn name(&self, id: &Id) -> Option<&str> {
-        self.known.get(id)?.name.as_deref()
-    }
-}
-
-/// `taskmon show`
-pub fn show(monitor: &Monitor, args: &Show, booted: Option<i64>) -> Result<(), Failure> {
-    let clock = Clock::new(booted).map_err(|e| Failure::other("the clock", e))?;
+/// `taskmon show`, of the module or of a recording.
+pub fn show(mut source: Source, args: &Show, booted: Option<i64>) -> Result<(), Failure> {
+    let clock = source.clock(booted)?;
     let since = args.since.map_or(0, |moment| clock.at(moment));
     let until = args.until.map(|moment| clock.at(moment));
     // (What was sampled at the end of time itself is before no moment, but without one it is shown.)
@@ -263,35 +191,32 @@ pub fn show(monitor: &Monitor, args: &Show, booted: Option<i64>) -> Result<(), F
     let stop = Stop::new()?;
     let stdout = Whole::stdout().map_err(|e| Failure::output(&e))?;
     let mut records = Records::new(stdout, args.format, &args.fields, args.raw, clock);
-    let mut follow = monitor.follow()?;
-    let mut shows = Shows::new(monitor, args)?;
-    if !args.follow && !shows.chooser.is_empty() && !shows.known.values().any(|known| known.chosen) {
-        return Err(Failure::Other("no monitored task is chosen by that".to_owned()));
+    // (Of a recording, that is known at its end.)
+    if !args.follow && args.input.is_none() {
+        source.demand()?;
     }
     let mut series = Series::new(args.every);
-    let mut samples = Vec::new();
     let mut failed = None;
     while !stop.asked() {
-        samples.clear();
         // Before reading: what comes after a look that found nothing, and before the end, is still to be shown.
         let over = !args.follow || !before_end(clock.at(Moment::Ago(Duration::ZERO)));
-        let read = follow.read(|sample| samples.push(sample));
-        if matches!(read, Ok(0)) {
+        let read = source.read(|sample, name| {
+            if before_end(sample.time) {
+                series.push(*sample, |point| {
+                    if point.sample.time >= since && failed.is_none() {
+                        failed = records.point(&point, name).err();
+                    }
+                });
+            }
+        });
+        if matches!(read, Ok(false)) {
             records.flush().map_err(|e| Failure::output(&e))?;
             if over {
                 break;
             }
             // Not for ever: a signal may have come just before.
-            follow.wait(Some(Duration::from_secs(1)))?;
+            source.wait(Some(Duration::from_secs(1)))?;
             continue;
-        }
-        shows.learn(&samples)?;
-        for &sample in samples.iter().filter(|sample| before_end(sample.time) && shows.wants(sample)) {
-            series.push(sample, |point| {
-                if point.sample.time >= since && failed.is_none() {
-                    failed = records.point(&point, shows.name(&point.sample.id())).err();
-                }
-            });
         }
         if let Some(e) = failed {
             return Err(Failure::output(&e));
@@ -304,8 +229,9 @@ pub fn show(monitor: &Monitor, args: &Show, booted: Option<i64>) -> Result<(), F
     }
     series.finish(|point| {
         if point.sample.time >= since && failed.is_none() {
-            failed = records.point(&point, shows.name(&point.sample.id())).err();
+            failed = records.point(&point, source.name(&point.sample.id())).err();
         }
     });
-    failed.map_or(Ok(()), Err).and_then(|()| records.flush()).map_err(|e| Failure::output(&e))
+    failed.map_or(Ok(()), Err).and_then(|()| records.flush()).map_err(|e| Failure::output(&e))?;
+    if args.input.is_some() && !stop.asked() { source.demand() } else { Ok(()) }
 }

@@ -45,3 +45,4 @@ pub use sample::Id;
 pub use sample::Sample;
 pub use sample::State;
 pub use task::Task;
+pub use task::readable;

@@ -26,10 +26,15 @@ impl State {
     /// That of the last sample of a task that has exited.
     pub const EXITED: Self = Self(b'X');
 
-    /// Any ASCII letter is a state: later kernels may have more of them.
+    /// That with this letter. Any of ASCII is a state: later kernels may have more of them.
+    #[must_use]
+    pub fn new(letter: char) -> Option<Self> {
+        u8::try_from(letter).ok().filter(u8::is_ascii_alphabetic).map(Self)
+    }
+
     fn parse(value: &[u8]) -> Result<Self, LineError> {
         match value {
-            &[letter] if letter.is_ascii_alphabetic() => Ok(Self(letter)),
+            &[letter] => Self::new(letter.into()).ok_or(LineError::Value("state")),
             _ => Err(LineError::Value("state")),
         }
     }

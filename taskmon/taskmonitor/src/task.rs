@@ -111,9 +111,15 @@ impl Task {
     /// its own name to play with a terminal.
     #[must_use]
     pub fn name(&self) -> String {
-        let replaced = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-        String::from_utf8_lossy(&self.comm).chars().map(replaced).collect()
+        readable(&self.comm)
     }
+}
+
+/// The name `comm` for people: see [`Task::name`].
+#[must_use]
+pub fn readable(comm: &[u8]) -> String {
+    let replaced = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    String::from_utf8_lossy(comm).chars().map(replaced).collect()
 }
 
 /// Turns each `\ooo` into its byte.

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Chunks of lines, "key value".
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use crate::End;
+use crate::Head;
+use crate::Why;
+
+/// No value is longer: a command may have any length.
+const LONGEST_VALUE: usize = 4096;
+
+/// Appends a line. What is not printable ASCII, and the backslash, is `\xNN`.
+fn line(text: &mut Vec<u8>, key: &str, value: impl Display) {
+    text.extend_from_slice(key.as_bytes());
+    text.push(b' ');
+    for &byte in value.to_string().as_bytes().iter().take(LONGEST_VALUE) {
+        match byte {
+            b' '..=b'~' if byte != b'\\' => text.push(byte),
+            _ => text.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
+        }
+    }
+    text.push(b'\n');
+}
+
+/// The pairs of a text.
+fn pairs(text: &[u8]) -> impl Iterator<Item = (&str, String)> {
+    text.split(|&byte| byte == b'\n').filter_map(|line| {
+        let (key, value) = std::str::from_utf8(line).ok()?.split_once(' ')?;
+        Some((key, plain(value)))
+    })
+}
+
+/// What `\xNN` stands for. A backslash without two digits stands for itself.
+fn plain(value: &str) -> String {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let Some((&first, behind)) = rest.split_first() {
+        rest = behind;
+        if let (b'\\', [b'x', high, low, behind @ ..]) = (first, behind) {
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            if let (Some(high), Some(low)) = (digit(*high), digit(*low)) {
+                bytes.push((high << 4 | low) as u8);
+                rest = behind;
+                continue;
+            }
+        }
+        bytes.push(first);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+impl Head {
+    pub(crate) fn to_text(&self) -> Vec<u8> {
+        let Self { booted, began, period, module, taskmon, kernel, command } = self;
+        let mut text = Vec::new();
+        line(&mut text, "booted", booted);
+        line(&mut text, "began", began);
+        line(&mut text, "period", period.as_nanos());
+        line(&mut text, "module", module);
+        line(&mut text, "taskmon", taskmon);
+        line(&mut text, "kernel", kernel);
+        if let Some(command) = command {
+            line(&mut text, "command", command);
+        }
+        text
+    }
+
+    /// What cannot be read is as if it were not there.
+    pub(crate) fn of_text(text: &[u8]) -> Self {
+        let mut head = Self::default();
+        for (key, value) in pairs(text) {
+            match key {
+                "booted" => head.booted = value.parse().unwrap_or_default(),
+                "began" => head.began = value.parse().unwrap_or_default(),
+                "period" => head.period = Duration::from_nanos(value.parse().unwrap_or_default()),
+                "module" => head.module = value,
+                "taskmon" => head.taskmon = value,
+                "kernel" => head.kernel = value,
+                "command" => head.command = Some(value),
+                _ => {}
+            }
+        }
+        head
+    }
+}
+
+impl End {
+    pub(crate) fn to_text(self) -> Vec<u8> {
+        let mut text = Vec::new();
+        line(&mut text, "why", self.why.word());
+        line(&mut text, "time", self.time);
+        if let Some(status) = self.status {
+            line(&mut text, "status", status);
+        }
+        text
+    }
+
+    pub(crate) fn of_text(text: &[u8]) -> Self {
+        let mut end = Self { why: Why::Other, time: 0, status: None };
+        for (key, value) in pairs(text) {
+            match key {
+                "why" => end.why = Why::of(&value),
+                "time" => end.time = value.parse().unwrap_or_default(),
+                "status" => end.status = value.parse().ok(),
+                _ => {}
+            }
+        }
+        end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads() {
+        let head = Head {
+            booted: -5,
+            began: u64::MAX,
+            period: Duration::from_micros(100),
+            module: String::new(),
+            taskmon: "0.1.0".to_owned(),
+            kernel: "6.12".to_owned(),
+            command: Some("a \\x41 \"b\"\nended 7\u{1b}[31m \u{202e}ü\\".to_owned()),
+        };
+        let text = head.to_text();
+        assert!(text.iter().all(|&b| b == b'\n' || (b' '..=b'~').contains(&b)));
+        assert_eq!(Head::of_text(&text), head);
+        let long = Head { command: Some("\0".repeat(1 << 20)), ..head };
+        assert!(long.to_text().len() < crate::LONGEST);
+    }
+
+    #[test]
+    fn what_later_versions_may_have() {
+        let text = b"later 1 2 3\nbooted 7\nperiod soon\n\nodd\nmodule \\x4 \\xg1 \\\n\xff\xff 1\ncommand ";
+        let head =
+            Head { booted: 7, module: "\\x4 \\xg1 \\".to_owned(), command: Some(String::new()), ..Head::default() };
+        assert_eq!(Head::of_text(text), head);
+        let end = End { why: Why::Other, time: 3, status: None };
+        assert_eq!(End::of_text(b"why bored\ntime 3\nstatus 1000\nlater x"), end);
+    }
+
+    #[test]
+    fn ends() {
+        for why in Why::ALL {
+            for status in [None, Some(0), Some(137)] {
+                let end = End { why, time: 12, status };
+                assert_eq!(End::of_text(&end.to_text()), end);
+            }
+        }
+    }
+}

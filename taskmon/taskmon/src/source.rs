@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Where samples come from: the module, as they come, or a recording.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+use std::time::Instant;
+
+use rustc_hash::FxHashMap;
+use taskmonitor::Follow;
+use taskmonitor::Id;
+use taskmonitor::Monitor;
+use taskmonitor::Sample;
+use taskmonitor::readable;
+use taskmonitor_recording::Event;
+use taskmonitor_recording::Head;
+use taskmonitor_recording::Reader;
+
+use crate::Failure;
+use crate::choose::Chooser;
+use crate::cli::Selector;
+use crate::say;
+use crate::times::Clock;
+
+/// How old a name may be: a task takes another one when it execs.
+const NAMES_LAST: Duration = Duration::from_secs(10);
+/// Samples of a recording that are read at once.
+const AT_ONCE: usize = 4096;
+
+/// What is known of a task whose samples come.
+struct Known {
+    // None: it was removed before its name could be read.
+    name: Option<String>,
+    chosen: bool,
+}
+
+/// The tasks whose samples are wanted: all, or those that were chosen when they were first seen.
+type Tasks = FxHashMap<Id, Known>;
+
+/// The module.
+struct Live {
+    monitor: Monitor,
+    follow: Follow,
+    looked: Instant,
+}
+
+impl Live {
+    fn look(&mut self, chooser: &Chooser, known: &mut Tasks) -> Result<(), Failure> {
+        let tasks = self.monitor.tasks()?;
+        let mut now: Tasks = tasks
+            .iter()
+            // Whoever was chosen stays so: of a task that has exited less is known.
+            .map(|task| (task.id(), task.name(), known.get(&task.id()).is_some_and(|known| known.chosen)))
+            .map(|(id, name, chosen)| (id, Known { name: Some(name), chosen }))
+            .collect();
+        for task in chooser.of_tasks(self.monitor.root(), tasks)? {
+            now.entry(task.id()).and_modify(|known| known.chosen = true);
+        }
+        *known = now;
+        self.looked = Instant::now();
+        Ok(())
+    }
+
+    /// Learns of the tasks of `samples` that are new.
+    fn learn(&mut self, samples: &[Sample], chooser: &Chooser, known: &mut Tasks) -> Result<(), Failure> {
+        let all_known = samples.iter().all(|sample| known.contains_key(&sample.id()));
+        if self.looked.elapsed() <= NAMES_LAST && all_known {
+            return Ok(());
+        }
+        self.look(chooser, known)?;
+        // One that has been removed meanwhile is shown only where all are, and not looked for again.
+        let chosen = chooser.is_empty();
+        for sample in samples {
+            known.entry(sample.id()).or_insert(Known { name: None, chosen });
+        }
+        Ok(())
+    }
+}
+
+/// A recording.
+struct Recorded {
+    path: PathBuf,
+    reader: Reader,
+    over: bool,
+}
+
+impl Recorded {
+    /// Reads the next event. Says whether there was one.
+    fn next(
+        &mut self,
+        chooser: &Chooser,
+        known: &mut Tasks,
+        take: &mut impl FnMut(&Sample, Option<&str>),
+    ) -> Result<bool, Failure> {
+        match self.reader.next()? {
+            Some(Event::Name { id, name }) => {
+                let chosen = chooser.of_recording(id.pid, Some(&name)) || known.get(&id).is_some_and(|k| k.chosen);
+                known.insert(id, Known { name: Some(readable(&name)), chosen });
+            }
+            Some(Event::Sample(sample)) => {
+                let known = known.entry(sample.id()).or_insert_with(|| {
+                    let chosen = chooser.of_recording(sample.pid, None);
+                    Known { name: None, chosen }
+                });
+                if known.chosen {
+                    take(&sample, known.name.as_deref());
+                }
+            }
+            Some(_) => {}
+            None => {
+                let damage = self.reader.damage();
+                if !damage.is_none() && !self.over {
+                    say(format_args!(
+                        "{} is damaged: samples may be missing (taskmon info says more)",
+                        self.path.display()
+                    ));
+                }
+                self.over = true;
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+// (There is one at a time.)
+#[allow(clippy::large_enum_variant)]
+enum Origin {
+    Live(Live),
+    Recorded(Recorded),
+}
+
+/// The samples of the tasks that were chosen.
+pub struct Source {
+    chooser: Chooser,
+    known: Tasks,
+    origin: Origin,
+    // What was read of the module at once.
+    samples: Vec<Sample>,
+}
+
+impl Source {
+    /// What is in the module, and comes into it.
+    pub fn module(monitor: &Monitor, selector: &Selector) -> Result<Self, Failure> {
+        let chooser = Chooser::new(selector)?;
+        let mut live = Live { monitor: monitor.clone(), follow: monitor.follow()?, looked: Instant::now() };
+        let mut known = Tasks::default();
+        live.look(&chooser, &mut known)?;
+        Ok(Self { chooser, known, origin: Origin::Live(live), samples: Vec::new() })
+    }
+
+    /// What is in a recording. Of the tasks in it only PIDs and names are known: no other selector chooses among them.
+    pub fn file(path: &Path, selector: &Selector) -> Result<Self, Failure> {
+        let chooser = Chooser::new(selector)?;
+        if chooser.needs_proc() {
+            return Err(Failure::Other(
+                "of the tasks in a recording only PIDs and names are known: choose by a PID, or by --name".to_owned(),
+            ));
+        }
+        let recorded = Recorded { path: path.to_path_buf(), reader: Reader::open(path)?, over: false };
+        Ok(Self { chooser, known: Tasks::default(), origin: Origin::Recorded(recorded), samples: Vec::new() })
+    }
+
+    /// What is known of the recording as a whole, if it is one.
+    pub fn head(&self) -> Option<&Head> {
+        match &self.origin {
+            Origin::Live(_) => None,
+            Origin::Recorded(recorded) => Some(recorded.reader.head()),
+        }
+    }
+
+    /// The clock of the samples: of a recording, that of the system on which it was made.
+    pub fn clock(&self, booted: Option<i64>) -> Result<Clock, Failure> {
+        let booted = self.head().map(|head| head.booted).or(booted);
+        Clock::new(booted).map_err(|e| Failure::other("the clock", e))
+    }
+
+    /// That no task is chosen is an error. Of a recording it is known only at its end.
+    pub fn demand(&self) -> Result<(), Failure> {
+        if self.chooser.is_empty() || self.known.values().any(|known| known.chosen) {
+            return Ok(());
+        }
+        Err(Failure::Other(match &self.origin {
+            Origin::Live(_) => "no monitored task is chosen by that".to_owned(),
+            Origin::Recorded(_) => "no task in the recording is chosen by that".to_owned(),
+        }))
+    }
+
+    /// The name of a task, as far as it is known now.
+    pub fn name(&self, id: &Id) -> Option<&str> {
+        self.known.get(id)?.name.as_deref()
+    }
+
+    /// Reads some samples, and gives those of the chosen tasks to `take`, with their names. Says whether there were any, of whichever
+    /// task: if not, there is nothing more now, and of a recording, nothing more at all. What was read before something
+    /// failed has been given.
+    pub fn read(&mut self, mut take: impl FnMut(&Sample, Option<&str>)) -> Result<bool, Failure> {
+        let Self { chooser, known, origin, samples } = self;
+        match origin {
+            Origin::Live(live) => {
+                samples.clear();
+                let read = live.follow.read(|sample| samples.push(sample));
+                if !samples.is_empty() {
+                    live.learn(samples, chooser, known)?;
+                }
+                for sample in samples {
+                    if let Some(known) = known.get(&sample.id()).filter(|known| known.chosen) {
+                        take(sample, known.name.as_deref());
+                    }
+                }
+                Ok(read? > 0)
+            }
+            Origin::Recorded(recorded) => {
+                let mut read = 0;
+                while read < AT_ONCE && recorded.next(chooser, known, &mut take)? {
+                    read += 1;
+                }
+                Ok(read > 0)
+            }
+        }
+    }
+
+    /// Waits until there are samples to read, at most for `timeout`, or until a signal comes. For a recording nobody has
+    /// to wait.
+    pub fn wait(&self, timeout: Option<Duration>) -> Result<(), Failure> {
+        match &self.origin {
+            Origin::Live(live) => live.follow.wait(timeout).map(|_| ()).map_err(Failure::from),
+            Origin::Recorded(_) => Ok(()),
+        }
+    }
+}
+
+impl From<taskmonitor_recording::Error> for Failure {
+    fn from(error: taskmonitor_recording::Error) -> Self {
+        Self::Other(error.to_string())
+    }
+}
