@@ -22,6 +22,7 @@ use keys::Decoder;
 use model::Effect;
 use model::Model;
 use model::Origin;
+use model::printable;
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
@@ -34,6 +35,7 @@ use taskmonitor::Follow;
 use taskmonitor::Id;
 use taskmonitor::Monitor;
 use taskmonitor::Root;
+use taskmonitor::Sample;
 use taskmonitor::Task;
 use view::Look;
 
@@ -44,6 +46,7 @@ use crate::cli::Top;
 use crate::output::Whole;
 use crate::rate::Point;
 use crate::rate::Series;
+use crate::source::Source;
 use crate::times::Clock;
 
 /// For so long, samples are read before keys are heeded again.
@@ -211,9 +214,36 @@ impl Live {
     }
 }
 
+/// A recording.
+struct Recorded {
+    source: Source,
+    series: Series,
+    over: bool,
+}
+
+impl Recorded {
+    /// Reads for a while. Says whether there may be more.
+    fn read(&mut self, model: &mut Model) -> Result<bool, Failure> {
+        let end = Instant::now() + SLICE;
+        let Self { source, series, over } = self;
+        while !*over && Instant::now() < end {
+            let take = |sample: &Sample, name: Option<&str>| {
+                series.push(*sample, |point| model.recorded(&point, name));
+            };
+            *over = !source.read(take)?;
+        }
+        model.reading = (!*over).then_some((model.read, 0));
+        if *over {
+            source.complaint().into_iter().for_each(|complaint| model.complain(complaint));
+        }
+        Ok(!*over)
+    }
+}
+
 /// Where samples come from.
 enum Feed {
     Live(Box<Live>),
+    Recorded(Box<Recorded>),
 }
 
 impl Feed {
@@ -226,25 +256,43 @@ impl Feed {
                 }
                 Ok(more)
             }
+            Self::Recorded(recorded) => recorded.read(model),
         }
     }
 
     fn look(&mut self, model: &mut Model) -> Result<(), Failure> {
         match self {
             Self::Live(live) => live.look(model),
+            Self::Recorded(_) => Ok(()),
         }
     }
 }
 
 /// `taskmon top`
 pub fn top(root: Root, args: &Top, booted: Option<i64>) -> Result<(), Failure> {
+    let once = args.once || !io::stdout().is_terminal();
+    if let Some(path) = &args.input {
+        let mut source = Source::file(path, &args.selector)?;
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        let mut model = Model::new(Origin::File(printable(&name)), source.clock(booted)?, args.sort);
+        model.period = source.head().map(|head| head.period);
+        if once {
+            let mut recorded = Recorded { source, series: Series::new(None), over: false };
+            while recorded.read(&mut model)? {}
+            recorded.source.demand()?;
+            return write_frame(&mut model);
+        }
+        source.mute();
+        let recorded = Recorded { source, series: Series::new(None), over: false };
+        return watch(Feed::Recorded(Box::new(recorded)), &mut model, args.interval);
+    }
     let monitor = Monitor::open(root)?;
     let clock = Clock::new(booted).map_err(|e| Failure::other("the clock", e))?;
     let mut model = Model::new(Origin::Module, clock, args.sort);
     let mut live = Live::open(&monitor, args)?;
     model.chosen = !live.chooser.is_empty();
     live.look(&mut model)?;
-    if args.once || !io::stdout().is_terminal() {
+    if once {
         if model.chosen && model.count().0 == 0 {
             return Err(Failure::Other("no monitored task is chosen by that".to_owned()));
         }
@@ -467,6 +515,7 @@ impl Feed {
     fn file(&self) -> Option<&Follow> {
         match self {
             Self::Live(live) => Some(&live.follow),
+            Self::Recorded(_) => None,
         }
     }
 
@@ -474,23 +523,22 @@ impl Feed {
     fn patience(&self) -> Option<Duration> {
         match self {
             Self::Live(_) => Some(LOOK),
+            Self::Recorded(_) => None,
         }
     }
 
     /// Has something done by the module, and says what became of it.
     fn command(&mut self, model: &mut Model, what: impl FnOnce(&Live) -> (String, bool)) -> Result<(), Failure> {
-        match self {
-            Self::Live(live) => {
-                let (text, failed) = what(live);
-                live.look(model)?;
-                model.tick();
-                if failed {
-                    model.complain(text)
-                } else {
-                    model.say(text)
-                }
-                Ok(())
+        if let Self::Live(live) = self {
+            let (text, failed) = what(live);
+            live.look(model)?;
+            model.tick();
+            if failed {
+                model.complain(text);
+            } else {
+                model.say(text);
             }
         }
+        Ok(())
     }
 }

@@ -61,16 +61,17 @@ pub fn bins(spans: &[Span], since: u64, width: u64, count: usize) -> Vec<Bin> {
     bins
 }
 
-/// The least number that is fit for the end of an axis and not below `value`: 1, 2, 5, 10, 20, ...
+/// The least number that is fit for the end of an axis and not below `value`: ..., 10, 15, 20, 25, 30, 40, 50, 60, 80, 100, ...
 pub fn round_up(value: f64) -> f64 {
-    let mut end = 1.0;
-    for factor in [2.0, 2.5, 2.0].into_iter().cycle().take(60) {
-        if end >= value {
-            break;
+    let mut ten = 1.0;
+    for _ in 0..20 {
+        let factors = [1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0];
+        if let Some(end) = factors.into_iter().map(|factor| factor * ten).find(|&end| end >= value) {
+            return end;
         }
-        end *= factor;
+        ten *= 10.0;
     }
-    end
+    ten
 }
 
 /// The same for bytes: 4 KiB, 6 KiB, 8 KiB, 12 KiB, ...
@@ -112,9 +113,18 @@ const STEPS: [u64; 24] = [
     31_536_000_000_000_000,
 ];
 
-/// The least time between two marks of an axis that people count in and that is not below `least` nanoseconds.
-pub fn step(least: u64) -> u64 {
-    STEPS.into_iter().find(|&step| step >= least).unwrap_or(u64::MAX)
+/// How an axis is marked, a column of which has `width` nanoseconds: the time between two marks, which people count in, and
+/// how the time of day is written there.
+pub fn marks(width: u64) -> (u64, &'static str) {
+    let formats = STEPS.into_iter().map(|step| match step {
+        0..1_000_000_000 => (step, "%H:%M:%S%.3f", 12),
+        1_000_000_000..60_000_000_000 => (step, "%H:%M:%S", 8),
+        60_000_000_000..86_400_000_000_000 => (step, "%H:%M", 5),
+        _ => (step, "%m-%d", 5),
+    });
+    // With its sign in front, and some room behind.
+    let fits = formats.into_iter().find(|(step, _, columns)| step / width.max(1) >= columns + 3);
+    fits.map_or((u64::MAX, "%Y"), |(step, format, _)| (step, format))
 }
 
 #[cfg(test)]
@@ -123,6 +133,8 @@ mod tests {
     use taskmonitor::State;
 
     use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
 
     fn span(since: u64, until: u64, usr: u64, rss: u64) -> Span {
         let elapsed = until - since;
@@ -169,11 +181,15 @@ mod tests {
     fn ends_of_axes() {
         assert_eq!(
             [0.0, 1.0, 1.1, 3.0, 60.0, 100.0, 101.0, 770.0].map(round_up),
-            [1., 1., 2., 5., 100., 100., 200., 1000.]
+            [1., 1., 1.5, 3., 60., 100., 150., 800.]
         );
         assert_eq!(round_up(f64::MAX), round_up(f64::INFINITY));
         assert_eq!([0, 4096, 4097, 7000, 1 << 30].map(round_up_bytes), [4096, 4096, 6144, 8192, 1 << 30]);
         assert_eq!(round_up_bytes(u64::MAX), u64::MAX);
-        assert_eq!((step(0), step(3_000_000_000), step(u64::MAX)), (1_000_000, 5_000_000_000, u64::MAX));
+        assert_eq!((marks(0).0, marks(u64::MAX).0), (1_000_000, u64::MAX));
+        assert_eq!(marks(SECOND), (30 * SECOND, "%H:%M:%S"));
+        assert_eq!(marks(10 * SECOND), (120 * SECOND, "%H:%M"));
+        assert_eq!(marks(3600 * SECOND), (12 * 3600 * SECOND, "%H:%M"));
+        assert_eq!(marks(4 * 3600 * SECOND), (2 * 86400 * SECOND, "%m-%d"));
     }
 }

@@ -389,11 +389,6 @@ impl Model {
         self.past(point);
     }
 
-    /// Whether there is a task with this identity.
-    pub fn has(&self, id: &Id) -> bool {
-        self.places.contains_key(id)
-    }
-
     // --- what is shown of it ---
 
     /// How many tasks there are, and how many of these have exited.

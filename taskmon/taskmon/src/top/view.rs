@@ -18,9 +18,9 @@ use unicode_width::UnicodeWidthStr;
 
 use super::chart::Bin;
 use super::chart::bins;
+use super::chart::marks;
 use super::chart::round_up;
 use super::chart::round_up_bytes;
-use super::chart::step;
 use super::model::Mode;
 use super::model::Model;
 use super::model::Origin;
@@ -33,6 +33,8 @@ use crate::output::bytes;
 pub const LEAST: (u16, u16) = (40, 10);
 /// How wide the marks of an axis are.
 const MARKS: u16 = 9;
+/// Between the pieces of the head.
+const GAP: u16 = 3;
 const EIGHTHS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 
 /// Colours, or none.
@@ -184,7 +186,8 @@ fn head_pieces(model: &Model, look: Look, columns: u16) -> (Vec<Piece>, Vec<Piec
                 )
             });
         }
-        (Origin::File(name), _) => source.push((name.clone(), look.strong())),
+        (Origin::File(name), Some(period)) => source.push((format!("{name}, every {period}"), look.strong())),
+        (Origin::File(name), None) => source.push((name.clone(), look.strong())),
     }
     let (tasks, exited) = model.count();
     source.push((
@@ -230,13 +233,13 @@ fn head_pieces(model: &Model, look: Look, columns: u16) -> (Vec<Piece>, Vec<Piec
     (source, shown)
 }
 
-/// Pieces in lines of at most `columns`, with two blanks between them.
-fn wrap(pieces: Vec<Piece>, columns: u16, most: usize) -> Vec<Vec<Piece>> {
+/// Pieces in at most so many lines of at most `columns`, with `gap` blanks between them.
+fn wrap(pieces: Vec<Piece>, columns: u16, most: usize, gap: u16) -> Vec<Vec<Piece>> {
     let mut lines: Vec<Vec<Piece>> = vec![Vec::new()];
     let mut used = 0;
     for (text, style) in pieces {
         let wide = width(&text);
-        let gap = if used > 0 { 3 } else { 0 };
+        let gap = if used > 0 { gap } else { 0 };
         if used > 0 && used + gap + wide > columns {
             if lines.len() == most {
                 break;
@@ -257,16 +260,16 @@ fn wrap(pieces: Vec<Piece>, columns: u16, most: usize) -> Vec<Vec<Piece>> {
 /// The lines of the head.
 pub fn head(model: &Model, look: Look, columns: u16) -> Vec<Vec<Piece>> {
     let (source, shown) = head_pieces(model, look, columns);
-    let mut lines = wrap(source, columns, 2);
-    lines.extend(wrap(shown, columns, 1));
+    let mut lines = wrap(source, columns, 2, GAP);
+    lines.extend(wrap(shown, columns, 1, GAP));
     lines
 }
 
-fn draw_pieces(buffer: &mut Buffer, area: Rect, y: u16, pieces: &[Piece]) {
+fn draw_pieces(buffer: &mut Buffer, area: Rect, y: u16, pieces: &[Piece], gap: u16) {
     let mut x = area.x;
     for (i, (text, style)) in pieces.iter().enumerate() {
         if i > 0 {
-            x = x.saturating_add(3);
+            x = x.saturating_add(gap);
         }
         x = put(buffer, x, y, text, area.right().saturating_sub(x), *style);
     }
@@ -333,7 +336,12 @@ pub fn draw_header(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         let mut text = if sorted { format!("{text}{}", arrow(model)) } else { text.to_owned() };
         if column == Column::Past {
             let window = short(model.window());
-            text = if wide >= 24 { format!("CPU peaks in {window}") } else { format!("in {window}") };
+            text = format!("CPU peaks in {window}");
+            for shorter in [format!("CPU in {window}"), window] {
+                if width(&text) > wide {
+                    text = shorter;
+                }
+            }
         }
         let left = matches!(column, Column::Name | Column::State | Column::Past);
         let from = if left { x } else { x + wide.saturating_sub(width(&text)) };
@@ -479,16 +487,9 @@ fn draw_axes(buffer: &mut Buffer, area: Rect, model: &Model, axis: &Axis, bins: 
 /// Marks in the line below, at times of day that people count in.
 fn draw_times(buffer: &mut Buffer, plot: Rect, model: &Model, look: Look) {
     let (since, width_of_one) = model.bins(plot.width.into());
-    let least = width_of_one.saturating_mul(13);
-    let step = step(least);
+    let (step, format) = marks(width_of_one);
     // By the time of day, not since boot.
     let first = model.clock.timestamp(since).as_nanosecond();
-    let format = match step {
-        0..1_000_000_000 => "%H:%M:%S%.3f",
-        1_000_000_000..60_000_000_000 => "%H:%M:%S",
-        60_000_000_000..86_400_000_000_000 => "%H:%M",
-        _ => "%m-%d",
-    };
     let mut next = first.div_euclid(i128::from(step)) * i128::from(step);
     let mut free = plot.x;
     for _ in 0..plot.width {
@@ -616,8 +617,8 @@ fn draw_memory(buffer: &mut Buffer, area: Rect, model: &Model, row: &Row, values
 }
 
 fn draw_title(buffer: &mut Buffer, area: Rect, pieces: &[Piece]) {
-    if let Some(line) = wrap(pieces.to_vec(), area.width, 1).first() {
-        draw_pieces(buffer, area, area.y, line);
+    if let Some(line) = wrap(pieces.to_vec(), area.width, 1, 2).first() {
+        draw_pieces(buffer, area, area.y, line, 2);
     }
 }
 
@@ -686,14 +687,16 @@ pub fn draw(frame: &mut Frame<'_>, model: &mut Model, look: Look) {
     }
     let mut y = area.y;
     for pieces in head(model, look, area.width) {
-        draw_pieces(buffer, area, y, &pieces);
+        draw_pieces(buffer, area, y, &pieces, GAP);
         y += 1;
     }
     let middle = Rect { y, height: area.height.saturating_sub(y - area.y + 1), ..area };
+    // (Of all tasks, not of those that some filter leaves: what is looked at must not move while that is typed.)
+    let rows = u16::try_from(model.count().0.max(3) + 1).unwrap_or(u16::MAX);
     let charts = if model.large {
         middle.height
     } else if area.height >= 16 {
-        (area.height / 3).clamp(6, 16)
+        middle.height.saturating_sub(rows).clamp((area.height / 3).clamp(6, 16), (area.height / 2).min(24))
     } else {
         0
     };
@@ -820,46 +823,67 @@ fn draw_foot(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) -> Opti
     None
 }
 
-/// Keys, and what they do; without a key, a paragraph.
-pub const HELP: &[(&str, &str)] = &[
-    ("c m f p n", "sort by CPU, memory, faults, PID, name;"),
-    ("", "again, or r: the other way round"),
-    ("↑ ↓ PgUp PgDn", "select a task (also j, k)"),
-    ("g G", "the first, whoever that is; the last"),
-    ("← →", "a column of the chart back, forth in time"),
-    ("[ ]", "half a chart (also Shift with ← →)"),
-    ("Home End", "the oldest moment; now"),
-    ("space", "freeze the moment; go on"),
+/// Keys, and signs, and what they mean.
+const HELP: &[(&str, &str)] = &[
+    ("c m f p n", "sort by CPU, memory, faults, PID, name; the same again, or r: the other way round"),
+    ("up down", "select a task (also k, j; PgUp, PgDn: by pages)"),
+    ("g G", "select the first, whoever that is; the last"),
+    ("left right", "back and forth in time, by a column of the chart"),
+    ("[ ]", "the same by half a chart (also Shift and left, right)"),
+    ("Home End", "the oldest moment; now, or the end"),
+    ("space", "freeze this moment; go on"),
     ("+ -", "less, more time in the charts"),
     ("enter", "the selected task alone, in detail"),
-    ("/", "only names with some text in them"),
-    ("a", "add a PID, or all with a name"),
-    ("d", "remove the selected task"),
+    ("/", "only tasks with some text in their names, or a PID"),
+    ("a", "add a process by its PID, or all with a name (/REGEX/)"),
+    ("d", "remove the selected task and its history"),
     ("Esc", "back"),
     ("q", "quit"),
     ("", ""),
-    ("%CPU", "of one processor; %USR, %SYS: its parts"),
+    ("%CPU", "usage of one processor; %USR, %SYS: in user mode, in the kernel"),
     ("RSS", "resident memory"),
     ("FLT/S", "page faults a second"),
-    ("LOST", "samples missed or reclaimed, not those"),
-    ("", "evicted for newer ones"),
+    ("LOST", "samples missed or reclaimed, not those that made room for newer ones"),
     ("-", "not known, or the task has exited"),
-    ("▁▂▃▄▅▆▇█", "highest CPU usage in each column; █ is a"),
-    ("", "whole processor or more, · a gap"),
-    ("█ ▒ ╹", "user, system, peak; X: the task's exit"),
+    ("▁▂▃▄▅▆▇█", "the highest usage in each column of time; █: a processor or more; ·: samples are missing"),
+    ("█ ▒ ╹", "user, system, peak; X: the task's exit; ·: samples are missing"),
 ];
+
+/// Words in lines of at most `columns`.
+fn fold(text: &str, columns: u16) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(line) = lines.last_mut() else { break };
+        if line.is_empty() {
+            line.push_str(word);
+        } else if width(line) + 1 + width(word) <= columns {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
 
 /// Draws the help from some line on; gives the line, not behind the last.
 fn draw_help(buffer: &mut Buffer, area: Rect, line: usize, look: Look) -> usize {
-    put(buffer, area.x, area.y, "taskmon top: keys and columns", area.width, look.strong());
+    put(buffer, area.x, area.y, "taskmon top: keys and signs", area.width, look.strong());
+    let indent = 12;
+    let wide = area.width.saturating_sub(indent + 1);
+    let lines: Vec<(&str, String)> = HELP
+        .iter()
+        .flat_map(|(key, text)| {
+            fold(text, wide).into_iter().enumerate().map(|(i, line)| (if i == 0 { *key } else { "" }, line))
+        })
+        .collect();
     let room = usize::from(area.height).saturating_sub(2);
-    let line = line.min(HELP.len().saturating_sub(room));
-    let keys = if area.width >= 56 { 15 } else { 10 };
-    for (y, (key, text)) in (area.y + 1..).zip(HELP.iter().skip(line).take(room)) {
-        let x = put(buffer, area.x + 1, y, key, area.width, look.strong());
-        put(buffer, (area.x + keys).max(x + 1), y, text, area.width, Style::new());
+    let line = line.min(lines.len().saturating_sub(room));
+    for (y, (key, text)) in (area.y + 1..).zip(lines.iter().skip(line).take(room)) {
+        put(buffer, area.x + 1, y, key, indent, look.strong());
+        put(buffer, area.x + indent, y, text, wide, Style::new());
     }
-    let more = if line + room < HELP.len() { "↓ more, any other key: back" } else { "any key: back" };
+    let more = if line + room < lines.len() { "down: more   any other key: back" } else { "any key: back" };
     put(buffer, area.x, area.bottom() - 1, more, area.width, look.quiet());
     line
 }
@@ -876,7 +900,7 @@ pub fn plain<E>(model: &Model, columns: u16, mut give: impl FnMut(&str) -> Resul
         give(&text_of(&buffer, 0))
     };
     for pieces in head(model, look, columns) {
-        line(&|buffer| draw_pieces(buffer, area, 0, &pieces))?;
+        line(&|buffer| draw_pieces(buffer, area, 0, &pieces, GAP))?;
     }
     line(&|buffer| draw_header(buffer, area, model, look))?;
     if model.shown() == 0 {
