@@ -142,6 +142,12 @@ impl Past {
         });
     }
 
+    /// For how many spans there is memory.
+    #[cfg(test)]
+    pub fn capacity(&self) -> usize {
+        self.spans.capacity()
+    }
+
     /// The spans, the oldest first.
     pub fn spans(&self) -> &[Span] {
         &self.spans

@@ -9,6 +9,8 @@ mod chart;
 mod keys;
 mod model;
 mod screen;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::io;

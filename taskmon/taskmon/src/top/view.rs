@@ -397,8 +397,10 @@ fn draw_row(buffer: &mut Buffer, area: Rect, model: &Model, row: &Row, look: Loo
                 (amount(values.lost as f64), if values.lost > 0 && !chosen { look.warning() } else { faint })
             }
             Column::Past => {
-                let style = if chosen { base } else { look.user() };
-                draw_spark(buffer, Rect { x, y: area.y, width: wide, height: 1 }, model, row, style);
+                // (Not reversed, which would turn high and low around.)
+                let spark = Rect { x, y: area.y, width: wide, height: 1 };
+                buffer.set_style(spark, Style::reset());
+                draw_spark(buffer, spark, model, row, look.user());
                 continue;
             }
         };
@@ -420,12 +422,12 @@ fn state_style(state: State, base: Style, look: Look, chosen: bool) -> Style {
     }
 }
 
-/// The peaks of its CPU usage: a whole processor fills the line.
+/// The peaks of its CPU usage: a whole processor is as high as the line, but for what keeps it from the line above.
 fn draw_spark(buffer: &mut Buffer, area: Rect, model: &Model, row: &Row, style: Style) {
     let (since, width) = model.bins(area.width.into());
     for (x, bin) in (area.x..area.right()).zip(bins(row.past.spans(), since, width, area.width.into())) {
         let symbol = match bin.peak {
-            Some(peak) => EIGHTHS.get((peak * 0.08).ceil().clamp(1.0, 8.0) as usize).copied().unwrap_or(" "),
+            Some(peak) => EIGHTHS.get((peak * 0.07).ceil().clamp(1.0, 7.0) as usize).copied().unwrap_or(" "),
             None if bin.gap => "·",
             None => " ",
         };
@@ -845,7 +847,7 @@ const HELP: &[(&str, &str)] = &[
     ("FLT/S", "page faults a second"),
     ("LOST", "samples missed or reclaimed, not those that made room for newer ones"),
     ("-", "not known, or the task has exited"),
-    ("▁▂▃▄▅▆▇█", "the highest usage in each column of time; █: a processor or more; ·: samples are missing"),
+    ("▁▂▃▄▅▆▇", "the highest usage in each column of time; ▇: a processor or more; ·: samples are missing"),
     ("█ ▒ ╹", "user, system, peak; X: the task's exit; ·: samples are missing"),
 ];
 
