@@ -86,7 +86,7 @@ pub fn round_up_bytes(value: u64) -> u64 {
     end
 }
 
-const STEPS: [u64; 24] = [
+const STEPS: [u64; 25] = [
     1_000_000,
     10_000_000,
     100_000_000,
@@ -96,6 +96,7 @@ const STEPS: [u64; 24] = [
     2_000_000_000,
     5_000_000_000,
     10_000_000_000,
+    15_000_000_000,
     30_000_000_000,
     60_000_000_000,
     120_000_000_000,
@@ -187,7 +188,7 @@ mod tests {
         assert_eq!([0, 4096, 4097, 7000, 1 << 30].map(round_up_bytes), [4096, 4096, 6144, 8192, 1 << 30]);
         assert_eq!(round_up_bytes(u64::MAX), u64::MAX);
         assert_eq!((marks(0).0, marks(u64::MAX).0), (1_000_000, u64::MAX));
-        assert_eq!(marks(SECOND), (30 * SECOND, "%H:%M:%S"));
+        assert_eq!(marks(SECOND), (15 * SECOND, "%H:%M:%S"));
         assert_eq!(marks(10 * SECOND), (120 * SECOND, "%H:%M"));
         assert_eq!(marks(3600 * SECOND), (12 * 3600 * SECOND, "%H:%M"));
         assert_eq!(marks(4 * 3600 * SECOND), (2 * 86400 * SECOND, "%m-%d"));

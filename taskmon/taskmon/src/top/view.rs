@@ -544,8 +544,8 @@ fn draw_cpu(buffer: &mut Buffer, area: Rect, model: &Model, row: &Row, values: O
     let plot_width = area.width.saturating_sub(MARKS);
     let (since, wide) = model.bins(plot_width.into());
     let bins = bins(row.past.spans(), since, wide, plot_width.into());
-    let peak = bins.iter().filter_map(|bin| bin.peak).fold(0.0, f64::max);
-    let axis = Axis { end: round_up(peak.max(10.0)), label: percent };
+    let peak = bins.iter().filter_map(|bin| bin.peak).reduce(f64::max);
+    let axis = Axis { end: round_up(peak.unwrap_or(0.0).max(10.0)), label: percent };
     let mut title: Vec<Piece> = vec![("CPU".to_owned(), look.strong())];
     if let Some(values) = values {
         title.push((values.cpu.map_or("-".to_owned(), |cpu| format!("{cpu:.1}%")), look.strong()));
@@ -553,7 +553,7 @@ fn draw_cpu(buffer: &mut Buffer, area: Rect, model: &Model, row: &Row, values: O
             |value: Option<f64>, name: &str| value.map_or(name.to_owned(), |value| format!("{name} {value:.1}"));
         title.push((format!("█ {}", part(values.usr, "user")), look.user()));
         title.push((format!("▒ {}", part(values.sys, "system")), look.system()));
-        title.push((format!("╹ peak {peak:.1}"), look.quiet()));
+        title.push((format!("╹ {}", part(peak, "peak")), look.quiet()));
     }
     draw_title(buffer, area, &title);
     let plot = draw_axes(buffer, below_title(area), model, &axis, &bins, look);
@@ -797,7 +797,11 @@ fn draw_foot(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) -> Opti
     let place = {
         let (top, page) = model.page();
         let last = (top + page).min(model.shown());
-        if model.large { String::new() } else { format!("{}-{last}/{}", (top + 1).min(last), model.shown()) }
+        if model.large || last == 0 {
+            String::new()
+        } else {
+            format!("{}-{last}/{}", (top + 1).min(last), model.shown())
+        }
     };
     let hints = [
         ("?", "help"),
