@@ -163,6 +163,12 @@ pub fn beginning() -> Vec<u8> {
     [&MAGIC[..], &VERSION.to_le_bytes()].concat()
 }
 
+/// Whether what `begins` so is a recording, of whatever version, or was about to become one.
+#[must_use]
+pub fn is_recording(begins: &[u8]) -> bool {
+    begins.starts_with(&MAGIC) || MAGIC.starts_with(begins)
+}
+
 /// Appends `chunk` as it stands in a file in which `number` chunks are before it (modulo 2^32).
 pub fn seal(out: &mut Vec<u8>, number: u32, chunk: &Chunk) {
     // (No payload is longer: whoever makes them sees to that. One that were would be read by nobody.)

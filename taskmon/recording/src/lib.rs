@@ -69,6 +69,7 @@ pub use chunk::Chunk;
 pub use chunk::LONGEST;
 pub use chunk::Tally;
 pub use chunk::beginning;
+pub use chunk::is_recording;
 pub use chunk::seal;
 pub use encode::Encoder;
 pub use error::Error;
@@ -194,6 +195,8 @@ pub enum Why {
     MaxSize,
     /// The command that it recorded ended (`command`).
     Command,
+    /// All tasks that it was to record had exited, or were removed (`gone`).
+    Gone,
     /// No samples could be read any more (`failed`).
     Failed,
     /// For a reason that is not known here.
@@ -201,7 +204,8 @@ pub enum Why {
 }
 
 impl Why {
-    const ALL: [Self; 6] = [Self::Stopped, Self::Duration, Self::MaxSize, Self::Command, Self::Failed, Self::Other];
+    const ALL: [Self; 7] =
+        [Self::Stopped, Self::Duration, Self::MaxSize, Self::Command, Self::Gone, Self::Failed, Self::Other];
 
     /// A word for it.
     #[must_use]
@@ -211,6 +215,7 @@ impl Why {
             Self::Duration => "duration",
             Self::MaxSize => "max-size",
             Self::Command => "command",
+            Self::Gone => "gone",
             Self::Failed => "failed",
             Self::Other => "other",
         }

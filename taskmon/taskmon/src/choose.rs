@@ -94,6 +94,11 @@ impl Chooser {
         self.pids.is_empty() && !self.filters()
     }
 
+    /// Whether it names tasks by their PIDs alone.
+    pub fn only_pids(&self) -> bool {
+        !self.pids.is_empty() && !self.filters() && !self.children
+    }
+
     fn filters(&self) -> bool {
         !(self.names.is_empty() && self.groups.is_empty() && self.units.is_empty() && self.users.is_empty())
     }

@@ -50,10 +50,13 @@ pub struct Cli {
 pub enum Command {
     Top(Top),
     Run(Run),
+    Record(Record),
     Add(Add),
     Remove(Remove),
     List(List),
     Show(Show),
+    Info(Info),
+    ExportCsv(ExportCsv),
     Export(Export),
     Doctor(Doctor),
     Completions(Completions),
@@ -96,6 +99,78 @@ pub struct Run {
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+}
+
+/// Records samples into a file, each once, until it is stopped
+///
+/// Begins with the oldest sample that the module has, and goes on with what comes; what the module drops meanwhile has been
+/// recorded. What got lost nevertheless is in the file, with the reason. Without a selector, records all tasks that are
+/// monitored now or later.
+///
+/// The file is for its owner alone, and is sound at any time: who kills taskmon, or the machine, loses no more than
+/// the last second (of the machine, what the kernel had not written: the file is synced at the end only). An
+/// earlier recording of that name is replaced, another file is not. Where there is no room any more, taskmon waits for
+/// some, and what it could not keep until then is lost. SIGINT, SIGTERM, or that none of the PIDs lives any more ends the recording.
+///
+/// With a command, runs it as `taskmon run` does, and records it alone, from its first instruction on. The exit status is
+/// then that of `taskmon run`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  taskmon record -o all.rec --duration 10m
+  taskmon record -o db.rec --name postgres --max-size 100MiB
+  taskmon record -o build.rec --period 10ms -- make -j4
+  taskmon info -i build.rec")]
+pub struct Record {
+    /// The file
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+
+    #[command(flatten)]
+    pub selector: Selector,
+
+    /// Ends after that time: 10s, 5m, ... (a command goes on)
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub duration: Option<Duration>,
+
+    /// Ends when the file would become larger: 500KiB, 100MiB, 2GiB, ... (a command goes on)
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub max_size: Option<u64>,
+
+    /// Only what is sampled from now on
+    #[arg(long)]
+    pub new: bool,
+
+    /// Of a command: time between two samples, if it is shorter than that of the module: 10ms, 1s, ...
+    #[arg(long, value_name = "DURATION", value_parser = period::asked, requires = "command")]
+    pub period: Option<Duration>,
+
+    /// A command and its arguments, to run and record
+    #[arg(
+        last = true,
+        value_name = "COMMAND",
+        conflicts_with_all = ["pids", "name", "cgroup", "unit", "user", "children", "new"]
+    )]
+    pub command: Vec<OsString>,
+}
+
+/// A size in bytes. The least has room for a beginning and an end.
+fn size(text: &str) -> Result<u64, String> {
+    const LEAST: u64 = 16 << 10;
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits).unwrap_or_default();
+    let unit = match unit {
+        "" | "B" => Some(1),
+        "K" | "k" | "KiB" => Some(1 << 10),
+        "M" | "MiB" => Some(1 << 20),
+        "G" | "GiB" => Some(1 << 30),
+        "T" | "TiB" => Some(1 << 40),
+        _ => None,
+    };
+    let size = number.parse().ok().zip(unit).and_then(|(number, unit): (u64, u64)| number.checked_mul(unit));
+    size.filter(|&size| size >= LEAST).ok_or_else(|| {
+        format!("\"{}\" is no size such as 500KiB, 100MiB or 2GiB, of at least 16KiB", text.escape_debug())
+    })
 }
 
 /// What to choose tasks by.
@@ -266,68 +341,26 @@ pub struct Show {
     pub input: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Sort {
-    /// CPU usage, the highest first
-    Cpu,
-    /// Resident memory, the most first
-    Memory,
-    /// Page faults a second, the most first
-    Faults,
-    /// PIDs, the lowest first
-    Pid,
-    /// Names, from a to z
-    Name,
-}
-
-/// Shows the tasks on the terminal, as they are and as they were; the keys are on `?`
+/// Writes all samples of a recording as comma-separated values
 ///
-/// A table of the tasks, and charts of the selected one over all that was recorded of it. With the left and right arrows,
-/// table and charts go back in time. This is also what taskmon without a command does.
-///
-/// Without a terminal on stdout, or with --once, writes one frame as text: a head, and a table of all tasks. Rates are those
-/// between the two newest samples.
+/// The counters as the kernel gave them (usr_ns, sys_ns, minflt, majflt), what they grew by as rates, CLOCK_BOOTTIME and the time
+/// of day of each sample, and how many samples are missing before it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  taskmon top
-  taskmon top --name postgres --sort memory
-  taskmon top -i night.tmon
-  taskmon top --once | head -n 20
-  COLUMNS=120 taskmon top --once --sort faults >tasks.txt
+  taskmon export-csv -i build.rec >build.csv
+  taskmon export-csv -i db.rec --name postgres -o postgres.csv")]
+pub struct ExportCsv {
+    /// The recording
+    #[arg(long, short, value_name = "FILE")]
+    pub input: PathBuf,
 
-Colours are left out if NO_COLOR is in the environment. --once is as wide as COLUMNS says, or the terminal, or 80 columns.")]
-pub struct Top {
+    /// The file to write, instead of stdout
+    #[arg(long, short, value_name = "OUT.csv")]
+    pub output: Option<PathBuf>,
+
     #[command(flatten)]
     pub selector: Selector,
-
-    /// Shows a recording (of taskmon record) in place of what the module says
-    #[arg(long, short, value_name = "FILE")]
-    pub input: Option<PathBuf>,
-
-    /// Writes one frame as text
-    #[arg(long)]
-    pub once: bool,
-
-    /// What to sort by; keys change it
-    #[arg(long, value_enum, default_value_t = Sort::Cpu)]
-    pub sort: Sort,
-
-    /// The least time between two changes of the screen, but for keys
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1s")]
-    pub interval: Duration,
-}
-
-impl Default for Top {
-    fn default() -> Self {
-        Self {
-            selector: Selector::default(),
-            input: None,
-            once: false,
-            sort: Sort::Cpu,
-            interval: Duration::from_secs(1),
-        }
-    }
 }
 
 /// Gives what is recorded to Prometheus
@@ -360,6 +393,89 @@ pub struct Export {
     /// Series of their own for each task, with the label pid
     #[arg(long)]
     pub pid: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Sort {
+    /// CPU usage, the highest first
+    Cpu,
+    /// Resident memory, the most first
+    Memory,
+    /// Page faults a second, the most first
+    Faults,
+    /// PIDs, the lowest first
+    Pid,
+    /// Names, from a to z
+    Name,
+}
+
+/// Shows the tasks on the terminal, as they are and as they were; the keys are on `?`
+///
+/// A table of the tasks, and charts of the selected one over all that was recorded of it. With the left and right arrows,
+/// table and charts go back in time. This is also what taskmon without a command does.
+///
+/// Without a terminal on stdout, or with --once, writes one frame as text: a head, and a table of all tasks. Rates are those
+/// between the two newest samples. (For programs, `taskmon list` has other formats.)
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  taskmon top
+  taskmon top --name postgres --sort memory
+  taskmon top -i build.rec
+  taskmon top --once | head -n 20
+  COLUMNS=120 taskmon top --once --sort faults >tasks.txt
+
+Colours are left out if NO_COLOR is in the environment. --once is as wide as COLUMNS says, or the terminal, or 80 columns.")]
+pub struct Top {
+    #[command(flatten)]
+    pub selector: Selector,
+
+    /// Shows the recording FILE (of `taskmon record`) instead of what is in the module
+    #[arg(long, short, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+
+    /// Writes one frame as text
+    #[arg(long)]
+    pub once: bool,
+
+    /// What to sort by; keys change it
+    #[arg(long, value_enum, default_value_t = Sort::Cpu)]
+    pub sort: Sort,
+
+    /// The least time between two changes of the screen, but for keys
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1s")]
+    pub interval: Duration,
+}
+
+impl Default for Top {
+    fn default() -> Self {
+        Self {
+            selector: Selector::default(),
+            input: None,
+            once: false,
+            sort: Sort::Cpu,
+            interval: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Says what is in a recording
+///
+/// When and of what it was made, why it ended, whether it is damaged or was cut off, and of each task from when to when it was
+/// recorded, its CPU time and peak memory in that time, and how many samples got lost for what reason.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  taskmon info -i build.rec
+  taskmon info -i build.rec --format ndjson")]
+pub struct Info {
+    /// The recording
+    #[arg(long, short, value_name = "FILE")]
+    pub input: PathBuf,
+
+    /// How to write it; all but a table is of the tasks alone
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
 }
 
 /// Says why taskmon or the module does not work here, and what mends it

@@ -6,20 +6,25 @@ mod choose;
 mod cli;
 mod doctor;
 mod export;
+mod export_csv;
 mod exposition;
 mod hold;
 mod http;
+mod info;
 mod list;
+mod losses;
 mod manual;
 mod metrics;
 mod output;
 mod period;
 mod rate;
+mod record;
 mod reduce;
 mod run;
 mod show;
 mod signals;
 mod source;
+mod store;
 mod summary;
 mod times;
 mod top;
@@ -103,6 +108,12 @@ fn main() -> ExitCode {
             open(root, args.input.as_deref(), &args.selector).and_then(|source| show::show(source, args, cli.booted))
         }
         Command::Run(args) => return run::run(root, args, cli.booted),
+        Command::Record(args) if !args.command.is_empty() => return run::record(root, args, cli.booted),
+        Command::Record(args) => {
+            Monitor::open(root).map_err(Failure::from).and_then(|m| record::record(&m, args, cli.booted))
+        }
+        Command::Info(args) => info::info(args),
+        Command::ExportCsv(args) => export_csv::export_csv(args),
         Command::Hold(args) => return hold::hold(args),
         Command::Export(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| export::export(&m, args)),
         Command::Doctor(_) => doctor::doctor(&root),

@@ -44,10 +44,14 @@ use taskmonitor::Follow;
 use taskmonitor::Monitor;
 use taskmonitor::Reason;
 use taskmonitor::Root;
+use taskmonitor::Sample;
 use taskmonitor::Task;
+use taskmonitor_recording::Why;
 
 use crate::Failure;
+use crate::choose::Chooser;
 use crate::cli::Format;
+use crate::cli::Record;
 use crate::cli::Run;
 use crate::hold::Begun;
 use crate::hold::Fate;
@@ -58,6 +62,9 @@ use crate::output::Whole;
 use crate::period::Period;
 use crate::rate::Point;
 use crate::rate::Series;
+use crate::record::Recorded;
+use crate::record::Recorder;
+use crate::record::Wanted;
 use crate::say;
 use crate::show::Records;
 use crate::signals::Ignored;
@@ -96,17 +103,28 @@ const SHORTEST: Duration = Duration::from_micros(100);
 
 /// `taskmon run`
 pub fn run(root: Root, args: &Run, booted: Option<i64>) -> ExitCode {
-    ExitCode::from(Monitor::open(root).map_err(Failure::from).and_then(|m| attempt(&m, args, booted)).unwrap_or_else(
-        |failure| {
-            say(failure);
-            FAILED
-        },
-    ))
+    status(root, args, None, booted)
 }
 
-fn attempt(monitor: &Monitor, args: &Run, booted: Option<i64>) -> Result<u8, Failure> {
+/// `taskmon record -- COMMAND`
+pub fn record(root: Root, args: &Record, booted: Option<i64>) -> ExitCode {
+    let Record { period, command, .. } = args;
+    let run = Run { period: *period, csv: None, json: None, keep: false, command: command.clone() };
+    status(root, &run, Some(args), booted)
+}
+
+fn status(root: Root, args: &Run, record: Option<&Record>, booted: Option<i64>) -> ExitCode {
+    let status = Monitor::open(root).map_err(Failure::from).and_then(|m| attempt(&m, args, record, booted));
+    ExitCode::from(status.unwrap_or_else(|failure| {
+        say(failure);
+        FAILED
+    }))
+}
+
+fn attempt(monitor: &Monitor, args: &Run, record: Option<&Record>, booted: Option<i64>) -> Result<u8, Failure> {
     let mut follow = monitor.follow()?;
-    let log = Log::new(args, Clock::new(booted).map_err(|e| Failure::other("the clock", e))?)?;
+    let mut log = Log::new(args, Clock::new(booted).map_err(|e| Failure::other("the clock", e))?)?;
+    log.recording = record.map(|record| Recording::new(monitor, record, log.clock)).transpose()?;
     let signals = Signals::choose()?;
     // (An exec may have made taskmon of a process that had children before.)
     let before = Used::by(UsageWho::RUSAGE_CHILDREN)?;
@@ -137,6 +155,8 @@ fn attempt(monitor: &Monitor, args: &Run, booted: Option<i64>) -> Result<u8, Fai
     let tasks = monitor.tasks().unwrap_or_default();
     watch.drain(*end.as_ref().unwrap_or(&u64::MAX));
     watch.log.flush();
+    // (While the module knows the task.)
+    let recorded = watch.log.end(ended.as_ref().ok().map(|(_, status)| code(*status)));
     let (fate, status) = match ended {
         Ok(ended) => ended,
         Err(failure) => {
@@ -173,6 +193,9 @@ fn attempt(monitor: &Monitor, args: &Run, booted: Option<i64>) -> Result<u8, Fai
         }
         (Err(failure), _) | (_, Err(failure)) => say(failure),
     }
+    if let Some(recorded) = recorded {
+        say(recorded);
+    }
     Ok(code(status))
 }
 
@@ -198,7 +221,7 @@ fn remove(monitor: &Monitor, pid: u32, tasks: &[Task]) {
 }
 
 /// How long samples may be left unread: a quarter of the time after which they are evicted at the shortest period.
-fn rest(monitor: &Monitor) -> Duration {
+pub fn rest(monitor: &Monitor) -> Duration {
     let samples = monitor.parameter("max_samples").ok().and_then(|n| n.parse::<u32>().ok());
     samples.map_or(REST, |n| REST.min(SHORTEST * n / 4))
 }
@@ -344,9 +367,11 @@ impl Watch {
             last = Some(sample.time);
             if sample.pid == *pid && seen.id().is_none_or(|id| id == sample.id()) {
                 seen.take(&sample);
+                log.sample(&sample);
                 series.push(sample, |point| log.point(&point, name));
             }
         });
+        log.record();
         if let Err(e) = read {
             say(format_args!("no more samples are read: {e}"));
             *follow = None;
@@ -387,8 +412,61 @@ fn wait(
     Ok((ready.next().unwrap_or(false), ready.next().unwrap_or(false)))
 }
 
+/// The recording of a command, until it may take no more time or room.
+struct Recording {
+    recorder: Option<Recorder>,
+    // What it came to, if it has ended.
+    recorded: Option<Recorded>,
+    deadline: Option<Instant>,
+    // What was read at once.
+    samples: Vec<Sample>,
+}
+
+impl Recording {
+    fn new(monitor: &Monitor, args: &Record, clock: Clock) -> Result<Self, Failure> {
+        let words: Vec<_> = args.command.iter().map(|word| word.to_string_lossy()).collect();
+        let wanted = Wanted {
+            path: &args.output,
+            most: args.max_size,
+            chooser: Chooser::new(&args.selector)?,
+            new: true,
+            command: Some(words.join(" ")),
+        };
+        let recorder = Recorder::new(monitor, wanted, &clock)?;
+        let deadline = args.duration.and_then(|duration| Instant::now().checked_add(duration));
+        Ok(Self { recorder: Some(recorder), recorded: None, deadline, samples: Vec::new() })
+    }
+
+    /// Records what was read.
+    fn record(&mut self) {
+        let Some(recorder) = &mut self.recorder else { return };
+        let done = recorder.take(&self.samples).and_then(|()| recorder.tend());
+        self.samples.clear();
+        if let Err(e) = done {
+            say(format_args!("no more is recorded: {e}"));
+            self.recorder = None;
+        } else if recorder.full() {
+            self.end(Why::MaxSize, None);
+        } else if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            self.end(Why::Duration, None);
+        }
+    }
+
+    fn end(&mut self, why: Why, status: Option<u8>) {
+        let Some(mut recorder) = self.recorder.take() else { return };
+        match recorder.look().and_then(|()| recorder.end(why, status)) {
+            Ok(recorded) => self.recorded = Some(recorded),
+            Err(e) => say(format_args!("the recording has no end: {e}")),
+        }
+    }
+}
+
 /// The files for the samples. One that cannot be written is given up, and the command goes on.
-struct Log(Vec<(PathBuf, Records<Whole>)>);
+struct Log {
+    files: Vec<(PathBuf, Records<Whole>)>,
+    recording: Option<Recording>,
+    clock: Clock,
+}
 
 impl Log {
     fn new(args: &Run, clock: Clock) -> Result<Self, Failure> {
@@ -410,7 +488,20 @@ impl Log {
                 log.push((path.clone(), records));
             }
         }
-        Ok(Self(log))
+        Ok(Self { files: log, recording: None, clock })
+    }
+
+    fn sample(&mut self, sample: &Sample) {
+        if let Some(recording) = self.recording.as_mut().filter(|recording| recording.recorder.is_some()) {
+            recording.samples.push(*sample);
+        }
+    }
+
+    /// Records the samples that were read.
+    fn record(&mut self) {
+        if let Some(recording) = &mut self.recording {
+            recording.record();
+        }
     }
 
     fn point(&mut self, point: &Point, name: &str) {
@@ -419,10 +510,18 @@ impl Log {
 
     fn flush(&mut self) {
         self.each(Records::flush);
+        self.record();
+    }
+
+    /// Ends the recording, of a command that ended with `status`. Gives what it came to.
+    fn end(&mut self, status: Option<u8>) -> Option<Recorded> {
+        let recording = self.recording.as_mut()?;
+        recording.end(if status.is_some() { Why::Command } else { Why::Failed }, status);
+        recording.recorded.take()
     }
 
     fn each(&mut self, mut write: impl FnMut(&mut Records<Whole>) -> io::Result<()>) {
-        self.0.retain_mut(|(path, records)| match write(records) {
+        self.files.retain_mut(|(path, records)| match write(records) {
             Ok(()) => true,
             Err(e) => {
                 say(format_args!("no more samples are written to {}: {e}", path.display()));

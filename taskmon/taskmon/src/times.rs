@@ -71,6 +71,11 @@ impl Clock {
         })
     }
 
+    /// Nanoseconds since 1970 at which the system was booted.
+    pub fn booted(&self) -> i64 {
+        self.booted.try_into().unwrap_or_default()
+    }
+
     /// The time of day at `boottime`.
     pub fn timestamp(&self, boottime: u64) -> Timestamp {
         Timestamp::from_nanosecond(self.booted + i128::from(boottime)).unwrap_or(Timestamp::MAX)

@@ -725,21 +725,22 @@ fn draw_table(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         draw_row(buffer, Rect { y, height: 1, ..area }, model, row, look, chosen);
     }
     if model.shown() == 0 && area.height > 2 {
-        let text = empty(model);
-        put(buffer, area.x + 2, area.y + 2, text, area.width.saturating_sub(2), Style::new());
+        let text = empty(model, "a adds one");
+        put(buffer, area.x + 2, area.y + 2, &text, area.width.saturating_sub(2), Style::new());
     }
 }
 
-/// Why the table is empty.
-pub fn empty(model: &Model) -> &'static str {
+/// Why the table is empty; `add` is what mends it where nothing is monitored.
+fn empty(model: &Model, add: &str) -> String {
     match (&model.origin, model.count().0) {
         _ if !model.filter.is_empty() => "no name has that in it: Esc shows all",
         (Origin::Module, 0) if model.chosen => "no monitored task is chosen by that",
-        (Origin::Module, 0) => "no task is monitored yet: a adds one",
+        (Origin::Module, 0) => return format!("no task is monitored yet: {add}"),
         (Origin::File(_), 0) if model.reading.is_none() => "there is no sample in it",
         (_, 0) => "reading ...",
         _ => "no task was recorded yet then",
     }
+    .to_owned()
 }
 
 fn draw_charts(buffer: &mut Buffer, area: Rect, model: &Model, look: Look, both: bool, one: u16) {
@@ -911,7 +912,7 @@ pub fn plain<E>(model: &Model, columns: u16, mut give: impl FnMut(&str) -> Resul
     line(&|buffer| draw_header(buffer, area, model, look))?;
     if model.shown() == 0 {
         return line(&|buffer| {
-            put(buffer, 2, 0, empty(model), columns.saturating_sub(2), Style::new());
+            put(buffer, 2, 0, &empty(model, "taskmon add adds one"), columns.saturating_sub(2), Style::new());
         });
     }
     for row in model.all() {

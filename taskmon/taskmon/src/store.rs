@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The file of a recording, also when there is no room for it.
+//!
+//! What is in it ends with a whole chunk at any time, but for one that a kill has cut. Ahead of its end, room is allocated that
+//! its size does not show, so that at least the end of the recording finds some. Where there is none, chunks wait in memory;
+//! when those are too many, samples are dropped, and counted.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use nix::fcntl::FallocateFlags;
+use nix::fcntl::Flock;
+use nix::fcntl::FlockArg;
+use nix::fcntl::OFlag;
+use nix::fcntl::fallocate;
+use nix::sys::resource::Resource;
+use nix::sys::resource::getrlimit;
+use rustc_hash::FxHashMap;
+use taskmonitor::Id;
+use taskmonitor::Sample;
+use taskmonitor_recording::Chunk;
+use taskmonitor_recording::Counts;
+use taskmonitor_recording::End;
+use taskmonitor_recording::Lost;
+use taskmonitor_recording::Reason;
+use taskmonitor_recording::Tally;
+use taskmonitor_recording::beginning;
+use taskmonitor_recording::is_recording;
+use taskmonitor_recording::seal;
+
+use crate::Failure;
+use crate::say;
+
+/// Chunks that wait for room, in bytes.
+const HELD: usize = 1 << 20;
+/// Room is allocated so much at a time, ...
+const STEP: u64 = 1 << 18;
+/// ... and kept for the end: that much, and more for each task.
+const KEPT: u64 = 4096;
+const KEPT_FOR_A_TASK: u64 = 64;
+
+/// The file.
+#[derive(Debug)]
+pub struct Store {
+    file: Flock<File>,
+    path: PathBuf,
+    // What is in it, and for how much there is room.
+    len: u64,
+    room: u64,
+    // Whether the file system allocates room ahead.
+    allocates: bool,
+    // It may not become larger.
+    most: u64,
+    keep: u64,
+    number: u32,
+    samples: u64,
+    // Whether it has become as large as it may.
+    ended: bool,
+    held: VecDeque<Chunk>,
+    held_bytes: usize,
+    dropped: FxHashMap<Id, Tally>,
+    // Samples for which there was no room, all in all.
+    lost: u64,
+    // Whether that has been said.
+    said: bool,
+}
+
+/// What became of what was to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    Yes,
+    NoRoom,
+    // It may not become that large.
+    Ended,
+}
+
+/// Whether there was no room.
+fn no_room(error: Errno) -> bool {
+    matches!(error, Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG)
+}
+
+/// How large a file this process may write. (That can change.)
+fn limit() -> u64 {
+    getrlimit(Resource::RLIMIT_FSIZE).map_or(u64::MAX, |(soft, _)| soft)
+}
+
+/// Opens `path`, a new file that only its owner may read, and nobody else writes to. A recording that is there is replaced;
+/// anything else is not.
+fn create(path: &Path) -> Result<Flock<File>, Failure> {
+    let other = |text: &str| Failure::Other(format!("{} {text}", path.display()));
+    let failed = |e: io::Error| Failure::other(path.display(), e);
+    // (A pipe would wait for somebody to read, and a link can lead anywhere.)
+    let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+    match OpenOptions::new().read(true).write(true).custom_flags(flags).open(path) {
+        Ok(mut old) => {
+            if !old.metadata().map_err(failed)?.is_file() {
+                return Err(other("is no regular file: a recording needs one"));
+            }
+            let mut begin = Vec::new();
+            old.by_ref().take(16).read_to_end(&mut begin).map_err(failed)?;
+            if !is_recording(&begin) {
+                return Err(other("is there, and is no recording: remove it, or take another name"));
+            }
+            let _old = lock(old, path)?;
+            std::fs::remove_file(path).map_err(failed)?;
+            // (Locked until here: who comes meanwhile finds the lock, or no file.)
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) if e.raw_os_error() == Some(Errno::ELOOP as i32) => {
+            return Err(other("is a symbolic link: a recording needs a regular file"));
+        }
+        Err(e) if e.raw_os_error() == Some(Errno::ENXIO as i32) => {
+            return Err(other("is no regular file: a recording needs one"));
+        }
+        Err(e) => return Err(failed(e)),
+    }
+    let new = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    lock(new, path)
+}
+
+fn lock(file: File, path: &Path) -> Result<Flock<File>, Failure> {
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| match e {
+        Errno::EWOULDBLOCK => Failure::Other(format!("{} is being written by another taskmon", path.display())),
+        e => Failure::other(path.display(), e.desc()),
+    })
+}
+
+impl Store {
+    /// A new file `path`, which becomes no larger than `most`.
+    pub fn create(path: &Path, most: Option<u64>) -> Result<Self, Failure> {
+        let file = create(path)?;
+        let mut this = Self {
+            file,
+            path: path.to_path_buf(),
+            len: 0,
+            room: 0,
+            allocates: true,
+            most: most.unwrap_or(u64::MAX),
+            keep: KEPT,
+            number: 0,
+            samples: 0,
+            ended: false,
+            held: VecDeque::new(),
+            held_bytes: 0,
+            dropped: FxHashMap::default(),
+            lost: 0,
+            said: false,
+        };
+        let begun = this.write(&beginning(), this.kept());
+        if matches!(begun, Ok(Written::Yes)) {
+            return Ok(this);
+        }
+        let _ = std::fs::remove_file(path);
+        Err(begun.err().unwrap_or_else(|| Failure::Other(format!("{}: there is no room for it", path.display()))))
+    }
+
+    /// So many tasks will be told of at the end.
+    pub fn expect(&mut self, tasks: usize) {
+        self.keep = KEPT.saturating_add(KEPT_FOR_A_TASK.saturating_mul(tasks as u64));
+    }
+
+    fn kept(&self) -> u64 {
+        self.keep.min(self.most / 4)
+    }
+
+    /// How large the file is.
+    pub fn bytes(&self) -> u64 {
+        self.len
+    }
+
+    /// How many samples are in it.
+    pub fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// Whether it has become as large as it may.
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// How much larger it may still become.
+    pub fn left(&self) -> u64 {
+        self.most.saturating_sub(self.len).saturating_sub(self.kept())
+    }
+
+    /// Whether chunks wait for room, and are as many as may be: nothing more is to be put.
+    pub fn brims(&self) -> bool {
+        self.held_bytes >= HELD
+    }
+
+    /// Allocates room up to `end`, if the file system can do that. Says whether there may be some.
+    fn allocate(&mut self, end: u64) -> Result<bool, Failure> {
+        // More than what is needed, so that it is not asked for each time.
+        for end in [end.saturating_add(STEP).min(self.most), end] {
+            while self.allocates && end > self.room {
+                let count = end.saturating_sub(self.len).try_into().unwrap_or(i64::MAX);
+                let at = self.len.try_into().unwrap_or(i64::MAX);
+                match fallocate(&*self.file, FallocateFlags::FALLOC_FL_KEEP_SIZE, at, count) {
+                    Ok(()) => self.room = end,
+                    Err(Errno::EINTR) => {}
+                    Err(e) if no_room(e) => break,
+                    Err(_) => self.allocates = false,
+                }
+            }
+        }
+        Ok(!self.allocates || end <= self.room)
+    }
+
+    /// Writes `bytes` at the end, all or nothing, and so that there is room for `keep` more.
+    fn write(&mut self, bytes: &[u8], keep: u64) -> Result<Written, Failure> {
+        let end = self.len.saturating_add(bytes.len() as u64).saturating_add(keep);
+        if end > self.most {
+            return Ok(Written::Ended);
+        }
+        if end > limit() || !self.allocate(end)? {
+            return Ok(Written::NoRoom);
+        }
+        let mut left = bytes;
+        while !left.is_empty() {
+            let at = self.len + (bytes.len() - left.len()) as u64;
+            let error = match self.file.write_at(left, at) {
+                Ok(0) => io::ErrorKind::WriteZero.into(),
+                Ok(count) => {
+                    left = left.get(count..).unwrap_or_default();
+                    continue;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => e,
+            };
+            // No half of it stays.
+            let _ = self.file.set_len(self.len);
+            self.room = self.len;
+            let _ = self.allocate(self.len.saturating_add(keep));
+            return match error.raw_os_error().map(Errno::from_raw) {
+                Some(e) if no_room(e) => Ok(Written::NoRoom),
+                _ => Err(Failure::other(self.path.display(), error)),
+            };
+        }
+        self.len += bytes.len() as u64;
+        Ok(Written::Yes)
+    }
+
+    /// Writes `chunk`, which stays if there is no room for it.
+    fn write_chunk(&mut self, chunk: &Chunk) -> Result<Written, Failure> {
+        let mut bytes = Vec::with_capacity(chunk.size());
+        seal(&mut bytes, self.number, chunk);
+        let written = self.write(&bytes, self.kept())?;
+        match written {
+            Written::Yes => {
+                self.number = self.number.wrapping_add(1);
+                self.samples += chunk.samples() as u64;
+            }
+            Written::NoRoom => {}
+            Written::Ended => self.ended = true,
+        }
+        Ok(written)
+    }
+
+    /// Takes the next chunk.
+    pub fn put(&mut self, chunk: Chunk) -> Result<(), Failure> {
+        if self.ended || self.held.is_empty() && self.write_chunk(&chunk)? != Written::NoRoom {
+            return Ok(());
+        }
+        if !std::mem::replace(&mut self.said, true) {
+            say(format_args!(
+                "there is no room for {} any more; it goes on when there is some again",
+                self.path.display()
+            ));
+        }
+        self.held_bytes += chunk.size();
+        self.held.push_back(chunk);
+        Ok(())
+    }
+
+    /// A sample is not put, as there are too many of them.
+    pub fn drop_sample(&mut self, sample: &Sample) {
+        self.lost = self.lost.saturating_add(1);
+        add(&mut self.dropped, sample.id(), Tally { count: 1, next: sample.seq.saturating_add(1) });
+    }
+
+    /// Writes the chunks that wait, as far as there is room. Says whether samples were dropped behind them, and what comes
+    /// from now on has room again, but must begin afresh.
+    pub fn retry(&mut self) -> Result<bool, Failure> {
+        while let Some(chunk) = self.held.pop_front() {
+            match self.write_chunk(&chunk)? {
+                Written::Yes => self.held_bytes = self.held_bytes.saturating_sub(chunk.size()),
+                Written::NoRoom => {
+                    self.held.push_front(chunk);
+                    return Ok(false);
+                }
+                Written::Ended => {
+                    self.held.clear();
+                    self.held_bytes = 0;
+                }
+            }
+        }
+        self.said = false;
+        if self.dropped.is_empty() {
+            return Ok(false);
+        }
+        let dropped = std::mem::take(&mut self.dropped);
+        for chunk in Chunk::lost(&lost(&dropped)) {
+            self.put(chunk)?;
+        }
+        Ok(true)
+    }
+
+    /// Samples for which there was no room. (Those that wait are not among them.)
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Ends the file, with what is `lost` and the module's `counts`, as far as there is room for that.
+    pub fn finish(&mut self, losses: &[Lost], counts: &[Counts], end: &End) -> Result<(), Failure> {
+        self.retry()?;
+        for chunk in std::mem::take(&mut self.held) {
+            self.lost = self.lost.saturating_add(chunk.samples() as u64);
+            chunk.tally().into_iter().for_each(|(id, tally)| add(&mut self.dropped, id, tally));
+        }
+        let losses = [lost(&self.dropped), losses.to_vec()].concat();
+        let (losses, counts, end) = (Chunk::lost(&losses), Chunk::counts(counts), Chunk::end(end));
+        // What was kept back is for just this.
+        let all = losses.iter().chain(&counts).chain([&end]).collect::<Vec<_>>();
+        let most = losses.iter().chain([&end]).collect::<Vec<_>>();
+        for chunks in [all, most, vec![&end]] {
+            let mut bytes = Vec::new();
+            let mut number = self.number;
+            for chunk in chunks {
+                seal(&mut bytes, number, chunk);
+                number = number.wrapping_add(1);
+            }
+            if self.write(&bytes, 0)? == Written::Yes {
+                break;
+            }
+        }
+        // What was allocated and is not needed goes back.
+        let done = self.file.set_len(self.len).and_then(|()| self.file.sync_all());
+        done.map_err(|e| Failure::other(self.path.display(), e))
+    }
+}
+
+fn add(all: &mut FxHashMap<Id, Tally>, id: Id, more: Tally) {
+    let tally = all.entry(id).or_insert(Tally { count: 0, next: 0 });
+    *tally = Tally { count: tally.count.saturating_add(more.count), next: more.next };
+}
+
+fn lost(dropped: &FxHashMap<Id, Tally>) -> Vec<Lost> {
+    let one =
+        |(&id, &Tally { count, next }): (&Id, &Tally)| Lost { id, count, before: next, reason: Reason::NoSpace };
+    let mut lost: Vec<Lost> = dropped.iter().map(one).collect();
+    lost.sort_by_key(|lost| lost.id);
+    lost
+}

@@ -1,0 +1,545 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `record`, and what reads its files, with a folder in place of the module.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod common;
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
+use std::time::Instant;
+
+use common::BOOTED;
+use common::System;
+use common::golden;
+use nix::sys::signal::Signal;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use taskmonitor::Id;
+use taskmonitor::Sample;
+use taskmonitor_recording::Counts;
+use taskmonitor_recording::Damage;
+use taskmonitor_recording::End;
+use taskmonitor_recording::Event;
+use taskmonitor_recording::Head;
+use taskmonitor_recording::Lost;
+use taskmonitor_recording::Reader;
+use taskmonitor_recording::Reason;
+use taskmonitor_recording::Why;
+use taskmonitor_recording::Writer;
+
+/// The longest that something is waited for.
+const LIMIT: Duration = Duration::from_secs(60);
+const FOLLOW: &str = "sys/kernel/debug/taskmonitor_follow";
+const TASKS: &str = "sys/kernel/debug/taskmonitor_tasks";
+
+#[track_caller]
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !done() {
+        assert!(began.elapsed() < LIMIT, "waited in vain: {what}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+fn line(pid: u64, second: u64, seq: u64, usr: u64, rss: u64) -> String {
+    format!(
+        "pid {pid} usr {} sys {} time {} rss {rss} minflt {} majflt 1 mm_users 1 state {} seq {seq} start {}\n",
+        usr * 1_000_000,
+        usr * 100_000,
+        100_000_000_000 + second * 1_000_000_000 + pid,
+        usr / 10,
+        if usr == 0 { 'S' } else { 'R' },
+        pid * 1_000_000_000,
+    )
+}
+
+fn task(pid: u64, counts: [u64; 4], comm: &str) -> String {
+    let [taken, evicted, reclaimed, missed] = counts;
+    format!(
+        "pid {pid} start {} state S threads 1 samples {} taken {taken} evicted {evicted} reclaimed {reclaimed} \
+         missed {missed} usr 0 sys 0 time 109000000000 rss 4096 mm_users 1 comm {comm}\n",
+        pid * 1_000_000_000,
+        taken - evicted - reclaimed,
+    )
+}
+
+/// Two tasks, ten seconds; of the first, three samples were missed.
+fn recorded() -> System {
+    let system = System::new();
+    let mut history = String::new();
+    for second in 0..10 {
+        if !(3..=5).contains(&second) {
+            history += &line(267, second, second, 400 * second, 1_048_576 + 4096 * second);
+        }
+        history += &line(300, second, second, 0, 524_288);
+    }
+    system.write(FOLLOW, &history);
+    system
+        .write(TASKS, &(task(267, [7, 0, 0, 3], "busy \\303\\274") + &task(300, [10, 0, 0, 0], "idle, \"quoted\"")));
+    system.write("proc/sys/kernel/osrelease", "6.12.48+deb13-amd64\n");
+    system
+}
+
+/// `taskmon record -o FILE ARGS`, which goes on.
+fn begin(system: &System, file: &str, args: &[&str]) -> Child {
+    let mut command = Command::new("env");
+    command.args(["--default-signal", env!("CARGO_BIN_EXE_taskmon"), "--root"]).arg(system.path(""));
+    command.args(["--booted", BOOTED, "record", "-o"]).arg(system.path(file)).args(args);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Stops it, and gives what it said.
+#[track_caller]
+fn stop(mut child: Child, signal: Signal) -> String {
+    kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(child.wait().unwrap().success(), "{said}");
+    said
+}
+
+fn events(path: &Path) -> (Vec<Event>, Damage) {
+    let mut reader = Reader::open(path).unwrap();
+    let mut events = Vec::new();
+    while let Some(event) = reader.next().unwrap() {
+        events.push(event);
+    }
+    (events, reader.damage())
+}
+
+fn samples(path: &Path) -> Vec<Sample> {
+    let sample = |event| if let Event::Sample(sample) = event { Some(sample) } else { None };
+    Reader::open(path).map(|_| events(path).0.into_iter().filter_map(sample).collect()).unwrap_or_default()
+}
+
+fn lost(path: &Path) -> Vec<(u32, u64, u64, Reason)> {
+    let lost = |event| if let Event::Lost(l) = event { Some((l.id.pid, l.count, l.before, l.reason)) } else { None };
+    events(path).0.into_iter().filter_map(lost).collect()
+}
+
+fn end(path: &Path) -> End {
+    match events(path).0.last() {
+        Some(Event::End(end)) => *end,
+        other => panic!("{other:?} is no end"),
+    }
+}
+
+/// Records what there is, and stops.
+#[track_caller]
+fn record(system: &System, args: &[&str], expected: usize) -> (PathBuf, String) {
+    let path = system.path("a.rec");
+    let changed = || fs::metadata(&path).map_or((0, 0), |meta| (meta.ctime(), meta.ctime_nsec()));
+    let before = changed();
+    let child = begin(system, "a.rec", args);
+    wait_until("samples in the file", || changed() != before && samples(&path).len() >= expected);
+    (path, stop(child, Signal::SIGINT))
+}
+
+#[test]
+fn a_file_shows_what_the_module_shows() {
+    let system = recorded();
+    let (path, said) = record(&system, &[], 17);
+    let name = path.display();
+    let size = fs::metadata(&path).unwrap().len();
+    let expected = format!("taskmon: {name}: 17 samples of 2 tasks in ");
+    assert!(said.starts_with(&expected) && said.ends_with(&format!(", {size}B, 3 lost: 3 missed\n")), "{said}");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+    let path = path.to_str().unwrap();
+    for args in [
+        &["--raw", "--format", "kv"][..],
+        &[],
+        &["--every", "5s", "--format", "csv"],
+        &["267", "--format", "ndjson"],
+        &["--name", "/^idle/", "--fields", "time,name,rss"],
+        &["--since", "2026-11-27T16:01:47Z", "--until", "1795795309"],
+    ] {
+        let (live, _, _) = system.said(&[&["show"], args].concat());
+        let (file, err, status) = system.said(&[&["show", "-i", path], args].concat());
+        assert_eq!((err.as_str(), status), ("", 0), "{args:?}");
+        assert_eq!(file, live, "{args:?}");
+    }
+    assert_eq!(system.said(&["show", "--raw", "--format", "kv", "-i", path]).0, system.read(FOLLOW));
+    // It needs neither the module nor its system's clock.
+    let elsewhere = System::new();
+    fs::remove_dir_all(elsewhere.path("sys")).unwrap();
+    assert_eq!(elsewhere.said(&["show", "-i", path]), system.said(&["show"]));
+    for (args, text) in [
+        (&["show", "-i", path, "999"][..], "no task in the recording is chosen by that"),
+        (&["show", "-i", path, "--user", "0"], "only PIDs and names are known"),
+        (&["show", "-i", path, "--children", "267"], "only PIDs and names are known"),
+        (&["show", "-i", "/proc/self/status"], "is no recording"),
+        (&["show", "-i", "/"], "is no recording"),
+        (&["info", "-i", "/nothing/there"], "No such file"),
+    ] {
+        let (_, err, status) = system.said(args);
+        assert!(err.contains(text) && status == 1, "{args:?}: {err}");
+    }
+    assert_eq!(system.said(&["show", "-i", path, "--follow"]).2, 2);
+}
+
+#[test]
+fn what_is_chosen() {
+    let system = recorded();
+    system.write(FOLLOW, &(line(5, 0, 0, 1, 1) + &system.read(FOLLOW)));
+    for args in [&["300"][..], &["--name", "idle, \"quoted\""]] {
+        let (path, said) = record(&system, args, 10);
+        assert!(said.contains("10 samples of 1 task in") && said.contains("none lost"), "{said}");
+        assert!(samples(&path).iter().all(|sample| sample.pid == 300));
+    }
+    let file = system.path("none.rec");
+    let (_, err, status) = system.said(&["record", "-o", file.to_str().unwrap(), "999"]);
+    assert!(err.contains("no monitored task is chosen by that") && status == 1, "{err}");
+    assert!(!file.exists());
+    for args in [
+        &["record", "267"][..],
+        &["record", "-o", "x", "--max-size", "10"],
+        &["record", "-o", "x", "--max-size", "1XB"],
+        &["record", "-o", "x", "267", "--", "true"],
+        &["record", "-o", "x", "--new", "--", "true"],
+        &["record", "-o", "x", "--period", "1s"],
+    ] {
+        assert_eq!(system.said(args).2, 2, "{args:?}");
+    }
+}
+
+#[test]
+fn only_what_is_new() {
+    let system = recorded();
+    let path = system.path("a.rec");
+    let child = begin(&system, "a.rec", &["--new"]);
+    wait_until("the file", || Reader::open(&path).is_ok());
+    system.append(FOLLOW, &(line(300, 10, 10, 0, 1) + &line(267, 12, 12, 0, 1)));
+    system.write(TASKS, &(task(267, [9, 0, 0, 4], "busy") + &task(300, [11, 0, 0, 0], "idle")));
+    wait_until("samples", || samples(&path).len() == 2);
+    stop(child, Signal::SIGTERM);
+    assert_eq!(samples(&path).len(), 2);
+    // (It may have looked before the fake module said what it counts.)
+    let lost = lost(&path);
+    assert_eq!(lost.iter().map(|lost| lost.1).sum::<u64>(), 2);
+    assert!(lost.iter().all(|lost| (lost.0, lost.2) == (267, 12)), "{lost:?}");
+    assert_eq!(end(&path).why, Why::Stopped);
+}
+
+#[test]
+fn reasons_of_losses() {
+    let system = recorded();
+    system.write(FOLLOW, &line(267, 0, 0, 1, 1));
+    system.write(TASKS, &task(267, [1, 0, 0, 0], "busy"));
+    let path = system.path("a.rec");
+    let child = begin(&system, "a.rec", &[]);
+    wait_until("a sample", || samples(&path).len() == 1);
+    // (A look may come between the counts and the sample, but none before the counts.)
+    system.write(TASKS, &task(267, [9, 7, 0, 2], "busy"));
+    system.append(FOLLOW, &line(267, 10, 10, 2, 1));
+    wait_until("a reason", || lost(&path).len() >= 2);
+    assert_eq!(lost(&path), [(267, 2, 10, Reason::Missed), (267, 7, 10, Reason::Evicted)]);
+    system.write(TASKS, &task(267, [20, 7, 10, 2], "busy"));
+    system.append(FOLLOW, &line(267, 21, 21, 2, 1));
+    wait_until("another", || lost(&path).len() >= 3);
+    assert_eq!(lost(&path)[2..], [(267, 10, 21, Reason::Reclaimed)]);
+    stop(child, Signal::SIGHUP);
+    let counts =
+        Counts { id: Id { pid: 267, start: 267_000_000_000 }, taken: 20, missed: 2, evicted: 7, reclaimed: 10 };
+    assert!(events(&path).0.contains(&Event::Counts(counts)));
+}
+
+#[test]
+fn a_name_that_changes() {
+    let system = recorded();
+    let path = system.path("a.rec");
+    let child = begin(&system, "a.rec", &["267", "300"]);
+    wait_until("samples", || samples(&path).len() == 17);
+    system.write(TASKS, &(task(267, [7, 0, 0, 3], "other") + &task(300, [10, 0, 0, 0], "idle, \"quoted\"")));
+    let names = || {
+        let name = |event| if let Event::Name { id, name } = event { Some((id.pid, name)) } else { None };
+        events(&path).0.into_iter().filter_map(name).collect::<Vec<_>>()
+    };
+    wait_until("the name", || names().len() == 3);
+    assert_eq!(names().last(), Some(&(267, b"other".to_vec())));
+    // All of its tasks exit.
+    let last = |pid, second| line(pid, second, second, 0, 0).replace("state S", "state X");
+    system.append(FOLLOW, &(last(267, 10) + &last(300, 10)));
+    let output = child.wait_with_output().unwrap();
+    assert!(String::from_utf8(output.stderr).unwrap().ends_with("(all of the tasks are gone)\n"));
+    assert_eq!((end(&path).why, samples(&path).len()), (Why::Gone, 19));
+}
+
+#[test]
+fn only_a_new_file_or_a_recording() {
+    let system = recorded();
+    let path = system.path("a.rec");
+    let refused = |text: &str| {
+        let (_, err, status) = system.said(&["record", "-o", path.to_str().unwrap()]);
+        assert!(err.contains(text) && err.lines().count() == 1 && status == 1, "{err}");
+    };
+    fs::write(&path, "precious").unwrap();
+    refused("is there, and is no recording");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    refused("directory");
+    fs::remove_dir(&path).unwrap();
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    refused("is no regular file");
+    fs::remove_file(&path).unwrap();
+    symlink("precious", &path).unwrap();
+    refused("is a symbolic link");
+    assert!(!system.path("precious").exists());
+    fs::remove_file(&path).unwrap();
+    // An empty one, as mktemp makes, and a recording, which others could read.
+    fs::write(&path, "").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    record(&system, &[], 17);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    record(&system, &["300"], 10);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(samples(&path).len(), 10);
+    // Two at once.
+    let child = begin(&system, "a.rec", &[]);
+    wait_until("samples", || samples(&path).len() == 17);
+    refused("is being written by another taskmon");
+    assert!(system.said(&["info", "-i", path.to_str().unwrap()]).0.contains("not yet: it is being recorded"));
+    stop(child, Signal::SIGINT);
+}
+
+/// Samples of which nothing can be foreseen.
+fn wild(from: u64, count: u64) -> String {
+    let number = |i: u64, field: u64| (i * 8 + field).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 1;
+    let one = |i| {
+        format!(
+            "pid 267 usr {} sys {} time {} rss {} minflt {} majflt {} mm_users 1 state R seq {i} start 1\n",
+            number(i, 0),
+            number(i, 1),
+            1_000_000_000 + i,
+            number(i, 3),
+            number(i, 4),
+            number(i, 5),
+        )
+    };
+    (from..from + count).map(one).collect()
+}
+
+fn wild_system(count: u64) -> System {
+    let system = System::new();
+    system.write(FOLLOW, &wild(0, count));
+    system.write(TASKS, &task(267, [count, 0, 0, 0], "wild").replace("start 267000000000", "start 1"));
+    system
+}
+
+#[test]
+fn no_larger_than_it_may_be() {
+    for (most, bytes) in [("16KiB", 16 << 10), ("100000", 100_000), ("1MiB", 1 << 20)] {
+        let system = wild_system(40_000);
+        let path = system.path("a.rec");
+        let (_, err, status) = system.said(&["record", "-o", path.to_str().unwrap(), "--max-size", most]);
+        assert!(err.ends_with("(it is as large as it may be)\n") && status == 0, "{err}");
+        let size = fs::metadata(&path).unwrap().len();
+        assert!((bytes / 2..=bytes).contains(&size), "{size} of {bytes}");
+        assert_eq!(end(&path).why, Why::MaxSize);
+        let samples = samples(&path);
+        assert!(samples.iter().zip(0..).all(|(sample, seq)| sample.seq == seq) && samples.len() > 100);
+        assert_eq!(events(&path).1, Damage::default());
+    }
+}
+
+fn prlimit(child: &Child, limit: &str) {
+    let pid = child.id().to_string();
+    let status = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={limit}:unlimited")]).status();
+    assert!(status.unwrap().success());
+}
+
+#[test]
+fn no_room_for_a_while() {
+    let system = wild_system(2000);
+    let path = system.path("a.rec");
+    let mut child = begin(&system, "a.rec", &[]);
+    wait_until("samples", || samples(&path).len() == 2000);
+    prlimit(&child, &(fs::metadata(&path).unwrap().len() + 6000).to_string());
+    // More than is kept in memory.
+    for part in 0..40 {
+        system.append(FOLLOW, &wild(2000 + part * 1000, 1000));
+        sleep(Duration::from_millis(50));
+    }
+    system.write(TASKS, &task(267, [42_000, 0, 0, 0], "wild").replace("start 267000000000", "start 1"));
+    let mut said = [0; 1000];
+    let count = child.stderr.as_mut().unwrap().read(&mut said).unwrap();
+    let said = String::from_utf8_lossy(&said[..count]).into_owned();
+    assert!(said.contains("there is no room for") && said.lines().count() == 1, "{said}");
+    assert_eq!(samples(&path).len(), 2000);
+    // (All must have been read: what is not would find room.)
+    let pid = child.id();
+    let read = || {
+        let fds = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().map(|fd| fd.unwrap());
+        let follow = fds.filter(|fd| fs::read_link(fd.path()).is_ok_and(|path| path.ends_with("taskmonitor_follow")));
+        let infos: Vec<String> = follow
+            .map(|fd| fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", fd.file_name().display())).unwrap())
+            .collect();
+        infos[0].lines().next().unwrap().trim_start_matches("pos:").trim().parse::<u64>().unwrap()
+    };
+    wait_until("all is read", || read() == fs::metadata(system.path(FOLLOW)).unwrap().len());
+    sleep(Duration::from_millis(300));
+    prlimit(&child, "unlimited");
+    wait_until("the loss is told", || !lost(&path).is_empty());
+    system.append(FOLLOW, &wild(42_000, 500));
+    system.write(TASKS, &task(267, [42_500, 0, 0, 0], "wild").replace("start 267000000000", "start 1"));
+    wait_until("it goes on", || samples(&path).last().is_some_and(|sample| sample.seq == 42_499));
+    let said = stop(child, Signal::SIGINT);
+    let (samples, lost) = (samples(&path), lost(&path));
+    assert_eq!((lost.len(), lost[0].0, lost[0].2, lost[0].3), (1, 267, 42_000, Reason::NoSpace), "{lost:?}");
+    assert_eq!(samples.len() as u64 + lost[0].1, 42_500);
+    assert!(samples.len() > 5000 && lost[0].1 > 5000, "{} {lost:?}", samples.len());
+    assert!(samples.windows(2).all(|two| two[0].seq < two[1].seq));
+    assert!(said.contains(&format!("{0} lost: {0} without room in the file", lost[0].1)), "{said}");
+    assert_eq!(events(&path).1, Damage::default());
+}
+
+#[test]
+fn no_room_until_the_end() {
+    let system = wild_system(2000);
+    let path = system.path("a.rec");
+    let child = begin(&system, "a.rec", &[]);
+    wait_until("samples", || samples(&path).len() == 2000);
+    let size = fs::metadata(&path).unwrap().len() + 6000;
+    prlimit(&child, &size.to_string());
+    system.append(FOLLOW, &wild(2000, 1000));
+    let mut child = child;
+    let mut first = [0; 20];
+    child.stderr.as_mut().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"taskmon: there is no");
+    let said = stop(child, Signal::SIGINT);
+    assert!(said.contains("1000 lost: 1000 without room in the file"), "{said}");
+    assert_eq!(lost(&path), [(267, 1000, 3000, Reason::NoSpace)]);
+    assert_eq!((end(&path).why, samples(&path).len()), (Why::Stopped, 2000));
+    assert!(fs::metadata(&path).unwrap().len() <= size);
+}
+
+#[test]
+fn killed() {
+    let system = recorded();
+    let path = system.path("a.rec");
+    let mut child = begin(&system, "a.rec", &[]);
+    wait_until("samples", || samples(&path).len() == 17);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (info, _, _) = system.said(&["info", "-i", path.to_str().unwrap()]);
+    assert!(info.contains("ended  by force") && info.contains("17 samples of 2 tasks"), "{info}");
+    // Half a chunk at the end, and damage in the middle.
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.truncate(bytes.len() - 3);
+    fs::write(&path, &bytes).unwrap();
+    let (info, _, _) = system.said(&["info", "-i", path.to_str().unwrap()]);
+    assert!(info.contains("are no whole chunk"), "{info}");
+}
+
+#[test]
+fn for_so_long() {
+    let system = recorded();
+    let path = system.path("a.rec");
+    let (_, err, status) = system.said(&["record", "-o", path.to_str().unwrap(), "--duration", "300ms"]);
+    assert!(err.contains("17 samples") && status == 0, "{err}");
+    assert_eq!(end(&path).why, Why::Duration);
+}
+
+#[test]
+fn a_command() {
+    let system = recorded();
+    system.write("sys/module/taskmonitor/parameters/max_samples", "3600\n");
+    let path = system.path("a.rec");
+    let script = "echo ready >ready; while [ ! -e go ]; do sleep 0.02; done; exit 3";
+    let child = begin(&system, "a.rec", &["--", "sh", "-c", &format!("cd {}; {script}", system.path("").display())]);
+    wait_until("the command", || system.path("ready").exists());
+    let told = system.read("sys/kernel/taskmonitor");
+    let pid: u64 = told.lines().next().unwrap().parse().unwrap();
+    system.append(FOLLOW, &(line(pid, 1, 0, 5, 1) + &line(300, 11, 11, 0, 1) + &line(pid, 2, 1, 6, 1)));
+    system.append(TASKS, &task(pid, [2, 0, 0, 0], "sh"));
+    wait_until("samples", || samples(&path).len() == 2);
+    system.write("go", "");
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("\n   status  exit 3\n"), "{said}");
+    assert!(said.lines().last().unwrap().contains("2 samples of 1 task in "), "{said}");
+    assert!(samples(&path).iter().all(|sample| u64::from(sample.pid) == pid));
+    assert_eq!((end(&path).why, end(&path).status), (Why::Command, Some(3)));
+    let (info, _, _) = system.said(&["info", "-i", path.to_str().unwrap()]);
+    assert!(info.contains("  command  sh -c cd ") && info.contains("with the command, whose status was 3"), "{info}");
+    assert_eq!(system.said(&["record", "-o", path.to_str().unwrap(), "--", "/nothing/there"]).2, 127);
+}
+
+/// A recording as it could be, of known times.
+fn known(system: &System) -> PathBuf {
+    let head = Head {
+        booted: BOOTED.parse().unwrap(),
+        began: 100_000_000_000,
+        period: Duration::from_millis(1000),
+        module: "0.1.0".to_owned(),
+        taskmon: "0.1.0".to_owned(),
+        kernel: "6.12.48+deb13-amd64".to_owned(),
+        command: Some("make \u{1b}[31m".to_owned()),
+    };
+    let mut writer = Writer::new(Vec::new(), head).unwrap();
+    let recorded = recorded();
+    let all = recorded.read(FOLLOW);
+    let id = |pid| Id { pid, start: u64::from(pid) * 1_000_000_000 };
+    writer.name(id(267), b"ma\x1bke").unwrap();
+    writer.name(id(300), b"a, \"b\"").unwrap();
+    for line in all.lines() {
+        writer.sample(&Sample::parse(line.as_bytes()).unwrap()).unwrap();
+    }
+    writer.lost(&[Lost { id: id(267), count: 2, before: 6, reason: Reason::Evicted }]).unwrap();
+    let end = End { why: Why::Command, time: 110_000_000_000, status: Some(2) };
+    let path = system.path("known.rec");
+    fs::write(&path, writer.end(&end).unwrap()).unwrap();
+    path
+}
+
+#[test]
+fn what_is_in_it() {
+    let system = System::new();
+    let path = known(&system);
+    let path = path.to_str().unwrap();
+    let (out, err, status) = system.said(&["info", "-i", path]);
+    assert_eq!((err.as_str(), status), ("", 0));
+    golden("info.table", &out.replacen(path, "known.rec", 1));
+    for format in ["csv", "ndjson"] {
+        golden(&format!("info.{format}"), &system.said(&["info", "-i", path, "--format", format]).0);
+    }
+    let csv = system.path("out.csv");
+    let (out, _, _) = system.said(&["export-csv", "-i", path]);
+    golden("export-csv.csv", &out);
+    let (none, err, status) = system.said(&["export-csv", "-i", path, "-o", csv.to_str().unwrap()]);
+    assert_eq!((none.as_str(), err.as_str(), status), ("", "", 0));
+    assert_eq!(fs::read_to_string(csv).unwrap(), out);
+    let (some, _, _) = system.said(&["export-csv", "-i", path, "300"]);
+    assert_eq!(some.lines().count(), 11);
+    let before = fs::read(path).unwrap();
+    assert_eq!(system.said(&["export-csv", "-i", path, "-o", path]).2, 1);
+    assert_eq!(fs::read(path).unwrap(), before);
+}
+
+#[test]
+fn damaged() {
+    let system = System::new();
+    let path = known(&system);
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.windows(5).position(|five| five == b"\xf5TM\0\x03").unwrap();
+    bytes[at + 40] ^= 4;
+    fs::write(&path, bytes).unwrap();
+    let (out, err, status) = system.said(&["show", "-i", path.to_str().unwrap(), "--format", "csv"]);
+    assert_eq!((out.lines().count(), status), (1, 0));
+    assert!(err.contains("is damaged: samples may be missing"), "{err}");
+    let (info, _, _) = system.said(&["info", "-i", path.to_str().unwrap()]);
+    assert!(info.contains("damaged  at 1 place: "), "{info}");
+}
