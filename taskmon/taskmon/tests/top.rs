@@ -242,7 +242,7 @@ impl Terminal {
 
     /// That it ended with that status, and that the terminal is as it was.
     #[track_caller]
-    fn is_sound(mut self, status: i32) -> String {
+    fn ends_sound(mut self, status: i32) -> String {
         self.shows(&format!("ended {status}\r\n"));
         self.shows("all\r\n");
         await_that("the shell's end", || self.shell.try_wait().unwrap().is_some());
@@ -290,7 +290,7 @@ fn keys_end_it() {
         let mut terminal = Terminal::top("");
         terminal.shows("postgres");
         terminal.types(keys);
-        let printed = terminal.is_sound(0);
+        let printed = terminal.ends_sound(0);
         assert!(printed.contains("\x1b[38;5;"), "no colours");
         assert!(!printed.contains("\x1b[2Jb") && !printed.contains('\u{202e}'), "what a name says is obeyed");
     }
@@ -302,7 +302,7 @@ fn signals_end_it() {
         let mut terminal = Terminal::top("");
         terminal.shows("postgres");
         kill(terminal.pid(), signal).unwrap();
-        terminal.is_sound(0);
+        terminal.ends_sound(0);
     }
 }
 
@@ -313,7 +313,7 @@ fn no_colours_if_nobody_wants_them() {
     terminal.types(b"v?");
     terminal.shows("keys and signs");
     terminal.types(b"qq");
-    let printed = terminal.is_sound(0);
+    let printed = terminal.ends_sound(0);
     assert!(!printed.contains("\x1b[38;") && !printed.contains("\x1b[48;"), "{printed:?}");
 }
 
@@ -322,7 +322,7 @@ fn no_colours_if_nobody_wants_them() {
 #[cfg(debug_assertions)]
 fn a_panic_leaves_the_terminal_sound() {
     let terminal = Terminal::top("TASKMON_PANIC=1");
-    let printed = terminal.is_sound(101);
+    let printed = terminal.ends_sound(101);
     assert!(printed.rfind(LEAVE) < printed.find("panicked at"), "it is said where it cannot be read: {printed:?}");
 }
 
@@ -349,7 +349,7 @@ fn it_stops_and_goes_on() {
         terminal.shows(ENTER);
         terminal.shows("postgres");
         terminal.types(b"q");
-        terminal.is_sound(0);
+        terminal.ends_sound(0);
     }
 }
 
@@ -362,7 +362,7 @@ fn one_that_is_ended_while_it_is_stopped_leaves_the_terminal_alone() {
     terminal.types(b"\x1a");
     terminal.shows("stopped\r\n");
     terminal.types(b"\n");
-    terminal.is_sound(0);
+    terminal.ends_sound(0);
 }
 
 /// As a session of its own has nobody to let it go on.
@@ -420,7 +420,7 @@ fn what_is_typed_is_done() {
     await_that("a task that is added", || told(&terminal) == "4711\n");
     terminal.shows("4711: added");
     terminal.types(b"pd");
-    terminal.shows("remove 267 postgres and its history? y/n");
+    terminal.shows("remove 267 postgres? y/n");
     terminal.types(b"y");
     await_that("a task that is removed", || told(&terminal) == "-267\n");
     terminal.shows("267: removed");
@@ -432,7 +432,7 @@ fn what_is_typed_is_done() {
     terminal.types(b"anobody\r");
     terminal.shows("there is no process with the name nobody");
     terminal.types(b"q");
-    terminal.is_sound(0);
+    terminal.ends_sound(0);
 }
 
 #[test]
@@ -448,7 +448,7 @@ fn news_are_shown() {
     // What goes wrong meanwhile is said when the terminal is sound.
     terminal.system.append("sys/kernel/debug/taskmonitor_tasks", "nonsense\n");
     terminal.shows("ended 1");
-    let printed = terminal.is_sound(1);
+    let printed = terminal.ends_sound(1);
     assert!(printed.rfind(LEAVE) < printed.find("taskmon: "), "{printed:?}");
 }
 

@@ -573,10 +573,14 @@ impl Model {
         self.select(cursor);
     }
 
+    /// The time between two samples, in nanoseconds.
+    fn period(&self) -> u64 {
+        self.period.map_or(0, |period| u64::try_from(period.as_nanos()).unwrap_or(u64::MAX))
+    }
+
     /// Shows the moment that is `steps` columns of the chart later.
     fn later(&mut self, steps: i64) {
-        let period = self.period.map_or(0, |period| u64::try_from(period.as_nanos()).unwrap_or(u64::MAX));
-        let step = (self.window() / self.columns as u64).max(period).max(1);
+        let step = (self.window() / self.columns as u64).max(self.period()).max(1);
         let by = step.saturating_mul(steps.unsigned_abs());
         let at = if steps < 0 { self.moment().saturating_sub(by) } else { self.moment().saturating_add(by) };
         self.show(if at >= self.newest { None } else { Some(at) });
@@ -682,7 +686,8 @@ impl Model {
             Key::Right => self.later(1),
             Key::FarLeft | Key::Char('[') => self.later(-(self.columns as i64 / 2).max(2)),
             Key::FarRight | Key::Char(']') => self.later((self.columns as i64 / 2).max(2)),
-            Key::Home => self.show(Some(self.oldest)),
+            // (The tasks of the first instant are sampled one after the other.)
+            Key::Home => self.show(Some(self.oldest.saturating_add(self.period() / 2))),
             Key::End => self.show(None),
             Key::Char(' ') => self.show(if self.at.is_some() { None } else { Some(self.newest) }),
             Key::Char('+' | '=') => self.zoom(true),

@@ -674,11 +674,8 @@ pub fn draw(frame: &mut Frame<'_>, model: &mut Model, look: Look) {
     if area.width < LEAST.0 || area.height < LEAST.1 {
         let text =
             format!("{}x{} is too small for taskmon top: {}x{} at least", area.width, area.height, LEAST.0, LEAST.1);
-        let mut rest = text.as_str();
-        for y in area.y..area.bottom() {
-            let line = rest.get(..usize::from(area.width).min(rest.len())).unwrap_or_default();
-            put(buffer, area.x, y, line, area.width, Style::new());
-            rest = rest.get(line.len()..).unwrap_or_default();
+        for (y, line) in (area.y..area.bottom()).zip(fold(&text, area.width)) {
+            put(buffer, area.x, y, &line, area.width, Style::new());
         }
         return;
     }
@@ -785,7 +782,7 @@ fn draw_foot(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) -> Opti
         Mode::Add(text) => return prompt(buffer, format!("add PID or name: {text}")),
         Mode::Remove(id) => {
             let name = model.find(id).map_or("", |row| row.name.as_str());
-            let text = format!("remove {} {name} and its history? y/n", id.pid);
+            let text = format!("remove {} {name}? y/n", id.pid);
             return prompt(buffer, text);
         }
         Mode::Table | Mode::Help(_) => {}
