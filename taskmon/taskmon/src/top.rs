@@ -38,7 +38,6 @@ use taskmonitor::Id;
 use taskmonitor::Monitor;
 use taskmonitor::Root;
 use taskmonitor::Sample;
-use taskmonitor::Task;
 use view::Look;
 
 use crate::Failure;
@@ -112,13 +111,19 @@ impl Live {
         let mut tasks = self.monitor.tasks()?;
         self.all = self.all.max(tasks.iter().fold(0, |sum, task| sum.saturating_add(task.samples)));
         let again = self.refused.elapsed() > REFUSAL_LASTS;
-        // Whoever was chosen stays so: of a task that has exited less is known.
-        let known = |task: &Task| self.chosen.get(&task.id()).is_some_and(|&chosen| chosen || !again);
-        let (old, new): (Vec<Task>, Vec<Task>) = tasks.iter().cloned().partition(|task| known(task));
-        let mut chosen: FxHashMap<Id, bool> =
-            old.iter().map(|task| (task.id(), self.chosen.get(&task.id()).copied().unwrap_or(false))).collect();
+        let mut chosen: FxHashMap<Id, bool> = FxHashMap::default();
+        let mut new = Vec::new();
+        for task in &tasks {
+            // Whoever was chosen stays so: of a task that has exited less is known.
+            match self.chosen.get(&task.id()) {
+                Some(&known) if known || !again => chosen.insert(task.id(), known),
+                _ => {
+                    new.push(task.clone());
+                    chosen.insert(task.id(), false)
+                }
+            };
+        }
         if !new.is_empty() {
-            chosen.extend(new.iter().map(|task| (task.id(), false)));
             chosen.extend(self.chooser.of_tasks(self.monitor.root(), new)?.iter().map(|task| (task.id(), true)));
         }
         if again {
@@ -309,7 +314,9 @@ pub fn top(root: Root, args: &Top, booted: Option<i64>) -> Result<(), Failure> {
 fn all_at_once(live: &mut Live, model: &mut Model) -> Result<(), Failure> {
     let period = model.period.unwrap_or(LONGEST_WAIT);
     if live.all <= MUCH || period > LONGEST_WAIT || !model.sampling {
-        while live.read(model)? {}
+        // (Not for ever, if they come faster than they are read.)
+        let all = live.all;
+        while live.read(model)? && live.done <= all {}
         return live.look(model);
     }
     // Two instants from here on, of all that live, and a second for a machine that is busy.
@@ -408,6 +415,8 @@ fn run(
             }
             draw = true;
         }
+        // Also while samples come faster than they are read.
+        news |= more && Instant::now() >= rest;
         if more || news && Instant::now() >= rest {
             if news {
                 feed.look(model)?;

@@ -492,7 +492,9 @@ impl Model {
     pub fn tick(&mut self) {
         let first = |row: &Row| row.past.spans().first().map(|span: &Span| span.since);
         self.oldest = self.rows.iter().filter_map(first).min().unwrap_or(self.newest).min(self.newest);
-        self.at = self.at.map(|at| at.clamp(self.oldest, self.newest));
+        // The tasks of the first instant are sampled one after the other: when all were is the first moment.
+        let earliest = self.oldest.saturating_add(self.period() / 2).min(self.newest);
+        self.at = self.at.map(|at| at.clamp(earliest, self.newest));
         self.end = match self.at {
             None => self.newest,
             Some(at) => {
@@ -686,8 +688,7 @@ impl Model {
             Key::Right => self.later(1),
             Key::FarLeft | Key::Char('[') => self.later(-(self.columns as i64 / 2).max(2)),
             Key::FarRight | Key::Char(']') => self.later((self.columns as i64 / 2).max(2)),
-            // (The tasks of the first instant are sampled one after the other.)
-            Key::Home => self.show(Some(self.oldest.saturating_add(self.period() / 2))),
+            Key::Home => self.show(Some(0)),
             Key::End => self.show(None),
             Key::Char(' ') => self.show(if self.at.is_some() { None } else { Some(self.newest) }),
             Key::Char('+' | '=') => self.zoom(true),

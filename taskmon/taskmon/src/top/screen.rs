@@ -121,7 +121,8 @@ impl Screen {
 
     /// Takes it again, in whatever state it is.
     pub fn again(&mut self) -> io::Result<()> {
-        // (What it is now is what it must be at the end. If it is ours still, whoever let go on did not touch it.)
+        // (Of one that is ours still, whoever stopped us may have changed the mode: that is set anew.)
+        let _ = terminal::disable_raw_mode();
         take()?;
         self.terminal.clear()
     }
