@@ -21,10 +21,18 @@ pub struct Bin {
     known: f64,
 }
 
-/// Puts `spans` into `count` columns, of which the first begins at `since`, and each takes `width` nanoseconds.
-pub fn bins(spans: &[Span], since: u64, width: u64, count: usize) -> Vec<Bin> {
-    let mut bins = vec![Bin::default(); count];
+/// Puts `spans` into `count` columns, of which the first begins at `since`, and each takes `width` nanoseconds. (Those before
+/// boot have nothing.)
+pub fn bins(spans: &[Span], since: i128, width: u64, count: usize) -> Vec<Bin> {
     let width = width.max(1);
+    let before_boot = usize::try_from((-since).max(0) / i128::from(width)).unwrap_or(count).min(count);
+    let mut bins = vec![Bin::default(); before_boot];
+    bins.extend(bins_since_boot(spans, u64::try_from(since.max(0)).unwrap_or(u64::MAX), width, count - before_boot));
+    bins
+}
+
+fn bins_since_boot(spans: &[Span], since: u64, width: u64, count: usize) -> Vec<Bin> {
+    let mut bins = vec![Bin::default(); count];
     let end = since.saturating_add(width.saturating_mul(count as u64));
     let column = |time: u64| usize::try_from(time.saturating_sub(since) / width).unwrap_or(usize::MAX);
     let first = spans.partition_point(|span| span.until < since);
@@ -165,6 +173,15 @@ mod tests {
         assert_eq!(cpu, [Some(50.0), Some(75.0), Some(100.0), None]);
         assert_eq!(bins.iter().map(|bin| bin.peak).collect::<Vec<_>>(), [Some(50.0), Some(100.0), Some(100.0), None]);
         assert_eq!(bins.iter().map(|bin| bin.rss).collect::<Vec<_>>(), [Some(8), Some(9), Some(9), None]);
+    }
+
+    #[test]
+    fn before_boot_there_is_nothing() {
+        let spans = [span(0, 100, 50, 7), span(100, 200, 50, 8)];
+        let rss = |since| bins(&spans, since, 100, 4).iter().map(|bin| bin.rss).collect::<Vec<_>>();
+        assert_eq!(rss(-200), [None, None, Some(7), Some(8)]);
+        assert_eq!(rss(-1000), [None; 4]);
+        assert_eq!(rss(i128::from(u64::MAX)), [None; 4]);
     }
 
     #[test]

@@ -478,12 +478,12 @@ impl Model {
         WINDOWS.get(self.window_index()).copied().unwrap_or(1) * SECOND
     }
 
-    /// How many columns: where those begin, and how much time each has. They stay where they are while time goes on.
-    pub fn bins(&self, columns: usize) -> (u64, u64) {
-        let columns = columns.max(1) as u64;
-        let width = self.window().div_ceil(columns).max(1);
-        let last = self.end / width;
-        ((last + 1).saturating_sub(columns) * width, width)
+    /// For so many columns: where those begin, which may be before boot, and how much time each has. They stay where they are
+    /// while time goes on.
+    pub fn bins(&self, columns: usize) -> (i128, u64) {
+        let width = self.window().div_ceil(columns.max(1) as u64).max(1);
+        let last = i128::from(self.end / width);
+        ((last + 1 - columns.max(1) as i128) * i128::from(width), width)
     }
 
     // --- what changes it ---

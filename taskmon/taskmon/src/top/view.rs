@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Position;
@@ -491,7 +492,7 @@ fn draw_times(buffer: &mut Buffer, plot: Rect, model: &Model, look: Look) {
     let (since, width_of_one) = model.bins(plot.width.into());
     let (step, format) = marks(width_of_one);
     // By the time of day, not since boot.
-    let first = model.clock.timestamp(since).as_nanosecond();
+    let first = model.clock.timestamp(0).as_nanosecond().saturating_add(since);
     let mut next = first.div_euclid(i128::from(step)) * i128::from(step);
     let mut free = plot.x;
     for _ in 0..plot.width {
@@ -499,7 +500,8 @@ fn draw_times(buffer: &mut Buffer, plot: Rect, model: &Model, look: Look) {
             let column = offset / width_of_one;
             let Ok(column) = u16::try_from(column) else { break };
             let x = plot.x.saturating_add(column);
-            let time = model.clock.timestamp(since.saturating_add(offset)).strftime(format).to_string();
+            let Ok(time) = Timestamp::from_nanosecond(next) else { break };
+            let time = time.strftime(format).to_string();
             if x.saturating_add(width(&time)).saturating_add(1) > plot.right() {
                 break;
             }
@@ -521,7 +523,7 @@ fn eighths(value: f64, end: f64, height: u16) -> u32 {
 /// The column of the moment that is shown, if it is not the last.
 fn pointer(model: &Model, plot: Rect) -> Option<u16> {
     let (since, width) = model.bins(plot.width.into());
-    let column = model.at?.checked_sub(since)? / width;
+    let column = (i128::from(model.at?) - since) / i128::from(width);
     u16::try_from(column).ok().map(|column| plot.x.saturating_add(column)).filter(|&x| x < plot.right())
 }
 
