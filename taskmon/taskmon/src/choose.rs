@@ -232,6 +232,12 @@ fn facts(process: &Process) -> Option<Facts> {
     })
 }
 
+/// The PIDs of the processes with this name, or with one that matches a regular expression.
+pub fn by_name(root: &Root, name: &str) -> Result<Vec<u32>, String> {
+    let selector = Selector { name: vec![name.parse()?], ..Selector::default() };
+    Chooser::new(&selector).and_then(|chooser| chooser.of_system(root)).map_err(|e| e.to_string())
+}
+
 /// Says what became of `chosen` tasks of which `failed` could not be dealt with.
 fn verdict(chosen: usize, failed: usize) -> Result<(), Failure> {
     match (chosen, failed) {

@@ -29,8 +29,9 @@ use crate::times::duration;
 #[command(
     version,
     max_term_width = 100,
-    arg_required_else_help = true,
     after_help = "\
+Without a command, taskmon is taskmon top.
+
 Exit status: 0; 1 if something failed, or the module is missing or may not be used; 2 for a mistake on the command \
 line; that of the command for `taskmon run`."
 )]
@@ -44,11 +45,12 @@ pub struct Cli {
     pub booted: Option<i64>,
 
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Top(Top),
     Run(Run),
     Record(Record),
     Add(Add),
@@ -335,25 +337,6 @@ pub struct Show {
     pub input: Option<PathBuf>,
 }
 
-/// Says what is in a recording
-///
-/// When and of what it was made, why it ended, whether it is damaged or was cut off, and of each task from when to when it was
-/// recorded, its CPU time and peak memory in that time, and how many samples got lost for what reason.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  taskmon info -i build.rec
-  taskmon info -i build.rec --format ndjson")]
-pub struct Info {
-    /// The recording
-    #[arg(long, short, value_name = "FILE")]
-    pub input: PathBuf,
-
-    /// How to write it; all but a table is of the tasks alone
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub format: Format,
-}
-
 /// Writes all samples of a recording as comma-separated values
 ///
 /// The counters as the kernel gave them (usr_ns, sys_ns, minflt, majflt), what they grew by as rates, CLOCK_BOOTTIME and the time
@@ -493,6 +476,89 @@ pub struct Export {
     /// Series of their own for each task, with the label pid
     #[arg(long)]
     pub pid: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Sort {
+    /// CPU usage, the highest first
+    Cpu,
+    /// Resident memory, the most first
+    Memory,
+    /// Page faults a second, the most first
+    Faults,
+    /// PIDs, the lowest first
+    Pid,
+    /// Names, from a to z
+    Name,
+}
+
+/// Shows the tasks on the terminal, as they are and as they were; the keys are on `?`
+///
+/// A table of the tasks, and charts of the selected one over all that was recorded of it. With the left and right arrows,
+/// table and charts go back in time. This is also what taskmon without a command does.
+///
+/// Without a terminal on stdout, or with --once, writes one frame as text: a head, and a table of all tasks. Rates are those
+/// between the two newest samples. (For programs, `taskmon list` has other formats.)
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  taskmon top
+  taskmon top --name postgres --sort memory
+  taskmon top -i build.rec
+  taskmon top --once | head -n 20
+  COLUMNS=120 taskmon top --once --sort faults >tasks.txt
+
+Colours are left out if NO_COLOR is in the environment. --once is as wide as COLUMNS says, or the terminal, or 80 columns.")]
+pub struct Top {
+    #[command(flatten)]
+    pub selector: Selector,
+
+    /// Shows the recording FILE (of `taskmon record`) instead of what is in the module
+    #[arg(long, short, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+
+    /// Writes one frame as text
+    #[arg(long)]
+    pub once: bool,
+
+    /// What to sort by; keys change it
+    #[arg(long, value_enum, default_value_t = Sort::Cpu)]
+    pub sort: Sort,
+
+    /// The least time between two changes of the screen, but for keys
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1s")]
+    pub interval: Duration,
+}
+
+impl Default for Top {
+    fn default() -> Self {
+        Self {
+            selector: Selector::default(),
+            input: None,
+            once: false,
+            sort: Sort::Cpu,
+            interval: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Says what is in a recording
+///
+/// When and of what it was made, why it ended, whether it is damaged or was cut off, and of each task from when to when it was
+/// recorded, its CPU time and peak memory in that time, and how many samples got lost for what reason.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  taskmon info -i build.rec
+  taskmon info -i build.rec --format ndjson")]
+pub struct Info {
+    /// The recording
+    #[arg(long, short, value_name = "FILE")]
+    pub input: PathBuf,
+
+    /// How to write it; all but a table is of the tasks alone
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
 }
 
 /// Says why taskmon or the module does not work here, and what mends it

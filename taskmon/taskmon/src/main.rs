@@ -31,6 +31,7 @@ mod source;
 mod store;
 mod summary;
 mod times;
+mod top;
 
 use std::io;
 use std::path::Path;
@@ -93,18 +94,20 @@ fn open(root: Root, input: Option<&Path>, selector: &Selector) -> Result<Source,
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let root = Root::at(&cli.root);
+    let command = cli.command.unwrap_or_else(|| Command::Top(cli::Top::default()));
     // A mistake on the command line is one with and without the module.
-    match &cli.command {
+    match &command {
         Command::Add(args) => choose::demand(&args.selector, "add"),
         Command::Remove(args) => choose::demand(&args.selector, "remove"),
         Command::Plot(args) => plot::demand(args),
         _ => {}
     }
-    let done = match &cli.command {
+    let done = match &command {
         Command::Completions(args) => manual::completions(args),
         Command::Manual(args) => manual::pages(args),
         Command::Add(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| choose::add(&m, args)),
         Command::Remove(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| choose::remove(&m, args)),
+        Command::Top(args) => top::top(root, args, cli.booted),
         Command::List(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| list::list(&m, args)),
         Command::Show(args) => {
             open(root, args.input.as_deref(), &args.selector).and_then(|source| show::show(source, args, cli.booted))
