@@ -42,7 +42,7 @@ fn plain(value: &str) -> String {
         if let (b'\\', [b'x', high, low, behind @ ..]) = (first, behind) {
             let digit = |byte: u8| char::from(byte).to_digit(16);
             if let (Some(high), Some(low)) = (digit(*high), digit(*low)) {
-                bytes.push((high << 4 | low) as u8);
+                bytes.push(((high << 4) | low) as u8);
                 rest = behind;
                 continue;
             }

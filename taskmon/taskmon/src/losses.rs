@@ -10,6 +10,7 @@
 //! have.
 
 use taskmonitor::Id;
+use taskmonitor::Sample;
 use taskmonitor::Task;
 use taskmonitor_recording::Lost;
 use taskmonitor_recording::Reason;
@@ -21,13 +22,15 @@ pub struct Mark {
     missed: u64,
     evicted: u64,
     reclaimed: u64,
+    // Of the newest sample.
+    time: u64,
 }
 
 impl Mark {
     /// Those in `task`.
     pub fn of(task: &Task) -> Self {
-        let &Task { taken, missed, evicted, reclaimed, .. } = task;
-        Self { instants: taken.saturating_add(missed), missed, evicted, reclaimed }
+        let &Task { taken, missed, evicted, reclaimed, time, .. } = task;
+        Self { instants: taken.saturating_add(missed), missed, evicted, reclaimed, time }
     }
 
     /// How many samples had gone.
@@ -67,6 +70,8 @@ enum Begin {
 pub struct Account {
     begin: Begin,
     next: u64,
+    // When the last sample was taken.
+    time: Option<u64>,
     // All instants before it are accounted for.
     base: Mark,
     // Missing from `base` to `pending`, or, without that, to `next`.
@@ -83,6 +88,7 @@ impl Account {
         Self {
             begin: Begin::Done,
             next: 0,
+            time: None,
             base: Mark::default(),
             open: Gap::default(),
             pending: None,
@@ -100,8 +106,9 @@ impl Account {
         Self { next: mark.instants, base: mark, ..Self::whole() }
     }
 
-    /// Takes the number of the next sample. Says whether some are missing before it.
-    pub fn sample(&mut self, id: Id, seq: u64, lost: &mut Vec<Lost>) -> bool {
+    /// Takes the next sample. Says whether some are missing before it.
+    pub fn sample(&mut self, sample: &Sample, lost: &mut Vec<Lost>) -> bool {
+        let (id, seq) = (sample.id(), sample.seq);
         if let Begin::Oldest(mark) = std::mem::replace(&mut self.begin, Begin::Done) {
             self.begin_with(mark, seq);
         } else if seq < self.next && seq >= self.base.instants {
@@ -114,6 +121,7 @@ impl Account {
         self.open.add(until.saturating_sub(from), seq);
         self.later.add(seq.saturating_sub(until.max(from)), seq);
         self.next = self.next.max(seq.saturating_add(1));
+        self.time = Some(sample.time);
         from < seq
     }
 
@@ -136,6 +144,7 @@ impl Account {
         if matches!(self.begin, Begin::Oldest(_)) {
             return;
         }
+        let mark = self.without_the_rest(mark);
         if let Some(pending) = self.pending.filter(|pending| self.next >= pending.instants) {
             self.settle(id, pending, mark, lost);
         }
@@ -146,9 +155,18 @@ impl Account {
         }
     }
 
+    /// If the newest sample has been read, all instants behind it were missed, and are left for another time.
+    fn without_the_rest(&self, mark: Mark) -> Mark {
+        if self.time != Some(mark.time) {
+            return mark;
+        }
+        let behind = mark.instants.saturating_sub(self.next);
+        Mark { instants: mark.instants - behind, missed: mark.missed.saturating_sub(behind), ..mark }
+    }
+
     /// Whether all samples have been read that there were when the counts were `mark`.
     pub fn has_read(&self, mark: Mark) -> bool {
-        self.next >= mark.instants
+        self.without_the_rest(mark).instants <= self.next
     }
 
     /// Whether all that is missing is accounted for.
@@ -191,6 +209,7 @@ impl Account {
         gap.add(self.later.count, self.later.before);
         match mark {
             Some(mark) => {
+                let mark = self.without_the_rest(mark);
                 // Of the instants behind the last sample, nobody knows how many were missed.
                 let behind = mark.instants.saturating_sub(self.next);
                 let most = mark.missed.saturating_sub(self.base.missed);
@@ -218,16 +237,24 @@ mod tests {
         lost.iter().filter(|lost| lost.reason == reason).map(|lost| lost.count).sum()
     }
 
+    fn sample(seq: u64) -> Sample {
+        let line = format!(
+            "pid 7 usr 0 sys 0 time {} rss 0 minflt 0 majflt 0 mm_users 1 state S seq {seq} start 9",
+            seq + 100
+        );
+        Sample::parse(line.as_bytes()).unwrap()
+    }
+
     fn mark(instants: u64, missed: u64, evicted: u64, reclaimed: u64) -> Mark {
-        Mark { instants, missed, evicted, reclaimed }
+        Mark { instants, missed, evicted, reclaimed, time: 0 }
     }
 
     #[test]
     fn one_reason() {
         let mut lost = Vec::new();
         let mut account = Account::whole();
-        assert!(!account.sample(ID, 0, &mut lost));
-        assert!(account.sample(ID, 5, &mut lost));
+        assert!(!account.sample(&sample(0), &mut lost));
+        assert!(account.sample(&sample(5), &mut lost));
         account.look(ID, mark(6, 1, 3, 0), &mut lost);
         assert_eq!(
             lost,
@@ -238,17 +265,17 @@ mod tests {
         );
         lost.clear();
         // Later evictions of what has been read say nothing.
-        account.sample(ID, 6, &mut lost);
+        account.sample(&sample(6), &mut lost);
         account.look(ID, mark(7, 1, 6, 0), &mut lost);
-        account.sample(ID, 9, &mut lost);
+        account.sample(&sample(9), &mut lost);
         account.look(ID, mark(10, 1, 6, 2), &mut lost);
         assert_eq!(lost, [Lost { id: ID, count: 2, before: 9, reason: Reason::Reclaimed }]);
         lost.clear();
-        account.sample(ID, 20, &mut lost);
+        account.sample(&sample(20), &mut lost);
         account.look(ID, mark(21, 1, 10, 8), &mut lost);
         assert_eq!((sum(&lost, Reason::Evicted), sum(&lost, Reason::Reclaimed)), (4, 6));
         lost.clear();
-        account.sample(ID, 23, &mut lost);
+        account.sample(&sample(23), &mut lost);
         account.look(ID, mark(24, 1, 20, 18), &mut lost);
         assert_eq!(sum(&lost, Reason::EvictedOrReclaimed), 2);
     }
@@ -258,7 +285,7 @@ mod tests {
         let first = |account: Account, seq| {
             let mut account = account;
             let mut lost = Vec::new();
-            let gap = account.sample(ID, seq, &mut lost);
+            let gap = account.sample(&sample(seq), &mut lost);
             account.look(ID, mark(seq + 1, 10, 100, 0), &mut lost);
             (gap, lost.iter().map(|l| (l.count, l.reason)).collect::<Vec<_>>())
         };
@@ -275,13 +302,16 @@ mod tests {
         let finished = |now| {
             let mut account = Account::whole();
             let mut lost = Vec::new();
-            account.sample(ID, 4, &mut lost);
+            account.sample(&sample(4), &mut lost);
             account.finish(ID, now, &mut lost);
             assert!(account.settled());
             lost.iter().map(|l| (l.count, l.reason)).collect::<Vec<_>>()
         };
         assert_eq!(finished(None), [(4, Reason::Unknown)]);
         assert_eq!(finished(Some(mark(5, 4, 9, 9))), [(4, Reason::Missed)]);
+        // None of the instants behind it has a sample.
+        let newest = Mark { time: 104, ..mark(7, 3, 9, 0) };
+        assert_eq!(finished(Some(newest)), [(1, Reason::Missed), (3, Reason::Evicted)]);
         assert_eq!(finished(Some(mark(5, 1, 9, 0))), [(1, Reason::Missed), (3, Reason::Evicted)]);
         // One or two of three behind it were missed.
         assert_eq!(
@@ -294,8 +324,8 @@ mod tests {
     fn begun_again() {
         let mut lost = Vec::new();
         let mut account = Account::whole();
-        account.sample(ID, 4, &mut lost);
-        account.sample(ID, 1, &mut lost);
+        account.sample(&sample(4), &mut lost);
+        account.sample(&sample(1), &mut lost);
         assert_eq!(lost, [Lost { id: ID, count: 4, before: 4, reason: Reason::Unknown }]);
         account.look(ID, mark(2, 1, 0, 0), &mut lost);
         assert_eq!(lost[1], Lost { id: ID, count: 1, before: 1, reason: Reason::Missed });
@@ -306,7 +336,7 @@ mod tests {
 
         /// A module that loses samples at any time, a reader that lags behind, and looks in between.
         #[test]
-        fn nothing_is_lost_uncounted(steps in prop::collection::vec(0..9_u8, 0..300), begun in prop_oneof![Just(0), 0..50_usize]) {
+        fn nothing_is_lost_uncounted(steps in prop::collection::vec(0..9_u8, 0..300), begun in prop_oneof![Just(0), 0..50_usize], behind in 0..5_u64) {
             let mut kept: VecDeque<u64> = VecDeque::new();
             let mut now = Mark::default();
             let mut read = 0_u64;
@@ -330,6 +360,7 @@ mod tests {
                 match step {
                     0..=2 => {
                         kept.push_back(now.instants);
+                        now.time = now.instants + 100;
                         now.instants += 1;
                     }
                     3 => {
@@ -351,7 +382,7 @@ mod tests {
                     }
                     6 | 7 if i >= begun => {
                         if let Some(&seq) = kept.iter().find(|&&seq| seq >= read) {
-                            account.sample(ID, seq, &mut lost);
+                            account.sample(&sample(seq), &mut lost);
                             read = seq + 1;
                         }
                     }
@@ -360,12 +391,16 @@ mod tests {
                 }
             }
             prop_assume!(read > 0);
-            // In the end all is read, the last sample too.
+            // In the end all is read. (If nothing is left of a task, nobody knows what was last.)
             kept.push_back(now.instants);
+            now.time = now.instants + 100;
             now.instants += 1;
             for &seq in kept.iter().filter(|&&seq| seq >= read) {
-                account.sample(ID, seq, &mut lost);
+                account.sample(&sample(seq), &mut lost);
             }
+            // What is missed behind it does not hide why others are missing.
+            now.instants += behind;
+            now.missed += behind;
             account.look(ID, now, &mut lost);
             prop_assert!(account.settled());
             let total: u64 = lost.iter().map(|lost| lost.count).sum();

@@ -41,7 +41,7 @@ use crate::store::Store;
 use crate::times::Clock;
 
 /// What is gathered is written that often.
-const WRITES: Duration = Duration::from_secs(1);
+pub const WRITES: Duration = Duration::from_secs(1);
 /// How old a name may be, and the module's counts.
 const LOOKS: Duration = Duration::from_secs(2);
 /// Where samples are missing, and where there are new tasks, the look comes earlier.
@@ -82,6 +82,8 @@ pub struct Wanted<'a> {
     pub new: bool,
     /// The command that is recorded, if one is.
     pub command: Option<String>,
+    /// The period, if it is to become shorter than it is now.
+    pub period: Option<Duration>,
 }
 
 /// Samples that go into a file.
@@ -102,6 +104,8 @@ pub struct Recorder {
     look_soon: bool,
     written: Instant,
     begun: Instant,
+    // What was sampled before is not recorded.
+    since: u64,
     // Whether samples are dropped until there is room.
     dropping: bool,
 }
@@ -109,7 +113,7 @@ pub struct Recorder {
 impl Recorder {
     /// Looks at the tasks that there are, and begins the file.
     pub fn new(monitor: &Monitor, wanted: Wanted<'_>, clock: &Clock) -> Result<Self, Failure> {
-        let Wanted { path, most, chooser, new, command } = wanted;
+        let Wanted { path, most, chooser, new, command, period } = wanted;
         let began = Instant::now();
         let mut known = FxHashMap::default();
         let tasks = monitor.tasks()?;
@@ -133,7 +137,7 @@ impl Recorder {
         let head = Head {
             booted: clock.booted(),
             began: boottime()?,
-            period: monitor.period()?,
+            period: period.into_iter().fold(monitor.period()?, Duration::min),
             module: monitor.version().unwrap_or_default(),
             taskmon: env!("CARGO_PKG_VERSION").to_owned(),
             kernel: kernel.trim_end().to_owned(),
@@ -155,10 +159,16 @@ impl Recorder {
             look_soon: false,
             written: began,
             begun: began,
+            since: 0,
             dropping: false,
         };
         this.write()?;
         Ok(this)
+    }
+
+    /// What was sampled before `since` is not recorded.
+    pub fn since(&mut self, since: u64) {
+        self.since = since;
     }
 
     /// Takes samples, in the order in which they were read.
@@ -179,8 +189,8 @@ impl Recorder {
             let chosen = || all || self.chooser.of_recording(sample.pid, None);
             let known = self.known.entry(id).or_insert_with(|| Known::new(Account::whole(), chosen(), looks));
             lost.clear();
-            let gap = known.account.sample(id, sample.seq, &mut lost);
-            if !known.chosen {
+            let gap = known.account.sample(sample, &mut lost);
+            if !known.chosen || sample.time < self.since {
                 continue;
             }
             self.look_soon |= gap;
@@ -265,7 +275,7 @@ impl Recorder {
         if self.looked.elapsed() >= since.max(self.look_took * SHARE) { self.look() } else { Ok(()) }
     }
 
-    /// Looks at what the module counts, and what the names are. All samples that were read must have been taken.
+    /// Looks at what the module counts, and what the names are.
     pub fn look(&mut self) -> Result<(), Failure> {
         let began = Instant::now();
         let tasks = self.monitor.tasks()?;
@@ -283,6 +293,8 @@ impl Recorder {
             // (Of one that had exited before the recording began, no sample may come.)
             known.exited |= task.state.exited() && known.account.has_read(Mark::of(task));
             if known.chosen {
+                // Why some are missing is known once all up to this look has been read.
+                self.look_soon |= !known.account.settled();
                 note(&mut self.losses, &mut self.lost, &lost);
                 if let (true, false, Some(name)) = (known.recorded, self.dropping, &known.name) {
                     self.encoder.name(id, name);
@@ -501,6 +513,7 @@ pub fn record(monitor: &Monitor, args: &Record, booted: Option<i64>) -> Result<(
         chooser: Chooser::new(&args.selector)?,
         new: args.new,
         command: None,
+        period: None,
     };
     let mut recorder = Recorder::new(monitor, wanted, &clock)?;
     if !monitor.sampling().unwrap_or(true) {
@@ -556,9 +569,12 @@ fn go_on(
     // What was sampled until now.
     let end = boottime()?;
     for _ in 0..5 {
-        while recorder.over() != Some(Why::MaxSize) && read(follow, recorder, &mut samples)? {
-            if samples.last().is_some_and(|sample| sample.time > end) {
-                break;
+        // That there is nothing more may be said of what was there when it was read last; after that, it is of now.
+        for _ in 0..2 {
+            while recorder.over() != Some(Why::MaxSize) && read(follow, recorder, &mut samples)? {
+                if samples.last().is_some_and(|sample| sample.time > end) {
+                    break;
+                }
             }
         }
         recorder.look()?;

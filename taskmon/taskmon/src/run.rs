@@ -64,6 +64,7 @@ use crate::rate::Point;
 use crate::rate::Series;
 use crate::record::Recorded;
 use crate::record::Recorder;
+use crate::record::WRITES;
 use crate::record::Wanted;
 use crate::say;
 use crate::show::Records;
@@ -154,6 +155,7 @@ fn attempt(monitor: &Monitor, args: &Run, record: Option<&Record>, booted: Optio
     let end = boottime();
     let tasks = monitor.tasks().unwrap_or_default();
     watch.drain(*end.as_ref().unwrap_or(&u64::MAX));
+    watch.await_last(monitor);
     watch.log.flush();
     // (While the module knows the task.)
     let recorded = watch.log.end(ended.as_ref().ok().map(|(_, status)| code(*status)));
@@ -296,7 +298,7 @@ impl Watch {
             let (other, timeout) = match (&fate, &self.follow, resting) {
                 (None, _, _) => (Some(self.held.as_fd()), None),
                 (_, _, Some(end)) => (None, Some(end.saturating_duration_since(Instant::now()))),
-                (_, follow, None) => (follow.as_ref().map(AsFd::as_fd), None),
+                (_, follow, None) => (follow.as_ref().map(AsFd::as_fd), self.log.rest()),
             };
             let (signalled, ready) = wait(&self.signals, other, timeout)?;
             if let Some(status) = if signalled { self.signalled()? } else { None } {
@@ -311,6 +313,7 @@ impl Watch {
             if resting.is_some_and(|end| end <= Instant::now()) {
                 resting = None;
             }
+            self.log.record();
             if ready && fate.is_none() {
                 fate = self.report()?;
             } else if ready {
@@ -326,6 +329,7 @@ impl Watch {
         let fate = self.held.report()?;
         if let Some(Fate::Command(Begun { time, .. })) = fate {
             self.seen = Seen::new(time);
+            self.log.begins(time);
         }
         Ok(fate)
     }
@@ -387,6 +391,22 @@ impl Watch {
             while self.read().is_some_and(|time| time <= end) {}
         }
     }
+
+    /// Waits for the last sample of a command that has ended, if it is recorded: that one has its exact totals. It comes at the next
+    /// instant; for one that is far off, nobody waits.
+    fn await_last(&mut self, monitor: &Monitor) {
+        const LONGEST: Duration = Duration::from_millis(250);
+        let wait = monitor.period().map_or(LONGEST, |period| LONGEST.min(period * 2 + Duration::from_millis(20)));
+        let begun = Instant::now();
+        while self.log.awaits_last() {
+            let left = wait.saturating_sub(begun.elapsed());
+            let Some(follow) = self.follow.as_ref().filter(|_| !left.is_zero()) else { return };
+            if follow.wait(Some(left)).is_err() {
+                return;
+            }
+            self.read();
+        }
+    }
 }
 
 /// Waits for signals, and for `other` to be readable; says which has come.
@@ -420,6 +440,8 @@ struct Recording {
     deadline: Option<Instant>,
     // What was read at once.
     samples: Vec<Sample>,
+    // Whether the last sample of the command was among it.
+    last: bool,
 }
 
 impl Recording {
@@ -431,16 +453,18 @@ impl Recording {
             chooser: Chooser::new(&args.selector)?,
             new: true,
             command: Some(words.join(" ")),
+            period: args.period,
         };
         let recorder = Recorder::new(monitor, wanted, &clock)?;
         let deadline = args.duration.and_then(|duration| Instant::now().checked_add(duration));
-        Ok(Self { recorder: Some(recorder), recorded: None, deadline, samples: Vec::new() })
+        Ok(Self { recorder: Some(recorder), recorded: None, deadline, samples: Vec::new(), last: false })
     }
 
     /// Records what was read.
     fn record(&mut self) {
         let Some(recorder) = &mut self.recorder else { return };
         let done = recorder.take(&self.samples).and_then(|()| recorder.tend());
+        self.last |= self.samples.iter().any(|sample| sample.state.exited());
         self.samples.clear();
         if let Err(e) = done {
             say(format_args!("no more is recorded: {e}"));
@@ -494,6 +518,23 @@ impl Log {
     fn sample(&mut self, sample: &Sample) {
         if let Some(recording) = self.recording.as_mut().filter(|recording| recording.recorder.is_some()) {
             recording.samples.push(*sample);
+        }
+    }
+
+    /// How long nobody need look after it.
+    fn rest(&self) -> Option<Duration> {
+        self.recording.as_ref()?.recorder.as_ref().map(|_| WRITES)
+    }
+
+    /// Whether there is a recording that has no last sample yet.
+    fn awaits_last(&self) -> bool {
+        self.recording.as_ref().is_some_and(|recording| recording.recorder.is_some() && !recording.last)
+    }
+
+    /// The command began then: what was sampled before is of taskmon.
+    fn begins(&mut self, time: u64) {
+        if let Some(recorder) = self.recording.as_mut().and_then(|recording| recording.recorder.as_mut()) {
+            recorder.since(time);
         }
     }
 

@@ -384,7 +384,7 @@ fn no_room_for_a_while() {
         let fds = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().map(|fd| fd.unwrap());
         let follow = fds.filter(|fd| fs::read_link(fd.path()).is_ok_and(|path| path.ends_with("taskmonitor_follow")));
         let infos: Vec<String> = follow
-            .map(|fd| fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", fd.file_name().display())).unwrap())
+            .map(|fd| fs::read_to_string(Path::new(&format!("/proc/{pid}/fdinfo")).join(fd.file_name())).unwrap())
             .collect();
         infos[0].lines().next().unwrap().trim_start_matches("pos:").trim().parse::<u64>().unwrap()
     };
@@ -462,8 +462,16 @@ fn a_command() {
     wait_until("the command", || system.path("ready").exists());
     let told = system.read("sys/kernel/taskmonitor");
     let pid: u64 = told.lines().next().unwrap().parse().unwrap();
-    system.append(FOLLOW, &(line(pid, 1, 0, 5, 1) + &line(300, 11, 11, 0, 1) + &line(pid, 2, 1, 6, 1)));
-    system.append(TASKS, &task(pid, [2, 0, 0, 0], "sh"));
+    // The first is of before the command began, and is not recorded.
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).unwrap();
+    let at = |line: String, second: u64| {
+        let (before, behind) = line.split_once(" time ").unwrap();
+        let (_, behind) = behind.split_once(' ').unwrap();
+        format!("{before} time {} {behind}", (now.tv_sec() as u64 + second) * 1_000_000_000)
+    };
+    let of_command = line(pid, 1, 0, 0, 1) + &at(line(pid, 1, 1, 5, 1), 1) + &at(line(pid, 2, 2, 6, 1), 2);
+    system.append(TASKS, &task(pid, [3, 0, 0, 0], "sh"));
+    system.append(FOLLOW, &(of_command + &line(300, 11, 11, 0, 1)));
     wait_until("samples", || samples(&path).len() == 2);
     system.write("go", "");
     let output = child.wait_with_output().unwrap();
@@ -471,7 +479,8 @@ fn a_command() {
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("\n   status  exit 3\n"), "{said}");
     assert!(said.lines().last().unwrap().contains("2 samples of 1 task in "), "{said}");
-    assert!(samples(&path).iter().all(|sample| u64::from(sample.pid) == pid));
+    assert!(samples(&path).iter().all(|sample| u64::from(sample.pid) == pid && sample.usr > 0));
+    assert!(said.lines().last().unwrap().ends_with(", none lost"), "{said}");
     assert_eq!((end(&path).why, end(&path).status), (Why::Command, Some(3)));
     let (info, _, _) = system.said(&["info", "-i", path.to_str().unwrap()]);
     assert!(info.contains("  command  sh -c cd ") && info.contains("with the command, whose status was 3"), "{info}");
@@ -542,4 +551,35 @@ fn damaged() {
     assert!(err.contains("is damaged: samples may be missing"), "{err}");
     let (info, _, _) = system.said(&["info", "-i", path.to_str().unwrap()]);
     assert!(info.contains("damaged  at 1 place: "), "{info}");
+}
+
+#[test]
+fn a_terminal_sees_how_it_goes() {
+    let system = recorded();
+    let path = system.path("a.rec");
+    let terminal = nix::pty::openpty(None, None).unwrap();
+    let mut command = Command::new("env");
+    command.args(["--default-signal", env!("CARGO_BIN_EXE_taskmon"), "--root"]).arg(system.path(""));
+    command.args(["record", "-o"]).arg(&path).stderr(terminal.slave).stdin(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let mut master = fs::File::from(terminal.master);
+    let mut seen = String::new();
+    let mut read = |until: &str| {
+        while !seen.contains(until) {
+            let mut bytes = [0; 1000];
+            let count = master.read(&mut bytes).unwrap_or(0);
+            assert!(count > 0, "{seen:?}");
+            seen.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+        seen.clone()
+    };
+    read("  2 tasks, 17 samples, ");
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    let seen = read("3 missed\r\n");
+    assert!(child.wait().unwrap().success());
+    // What it said on the way is wiped away, and the last line is whole.
+    assert_eq!(seen.matches('\n').count(), 1, "{seen:?}");
+    let last = seen.rsplit("\r\u{1b}[K").next().unwrap();
+    assert!(last.starts_with("taskmon: ") && last.contains("17 samples of 2 tasks in "), "{seen:?}");
 }

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=dash source-path=SCRIPTDIR
+# programs: taskmon
+# vm: -m 512
+#
+# `taskmon record` against the module: each sample is in the file, as it is, or is told of as lost; and whatever happens to
+# taskmon or to the disk, the file can be read.
+
+. ./guest.sh
+
+# record FILE ARGUMENT...: begins to record into $T/FILE; what it says goes to $T/record.said. Sets RECORD.
+record() {
+	file=$1
+	shift
+	./taskmon record -o "$T/$file" "$@" >"$T/record.said" 2>&1 &
+	RECORD=$!
+	echo "$RECORD" >>"$T/pids"
+}
+
+# has_begun FILE: there is a sample in it.
+has_begun() {
+	[ "$(shown_of "$1" | head -n 1)" ]
+}
+
+# shown_of FILE: its samples, as lines of the module.
+shown_of() {
+	./taskmon show --raw --format kv -i "$T/$1"
+}
+
+# said FILE: what is in it, but for the trace of a function.
+said() {
+	grep -v '^+' "$1" || :
+}
+
+# recorded FILE: sampling ends, all is read, and the recording is stopped. Leaves what is known of it in $T/info and $T/shown.
+recorded() {
+	writes 5 "stop
+"
+	# (What was sampled by now is read in the end, whatever was read before.)
+	kill -TERM "$RECORD"
+	status=0
+	wait "$RECORD" || status=$?
+	same "status of record, which says $(cat "$T/record.said")" "$status" 0
+	./taskmon info -i "$T/$1" >"$T/about"
+	! grep damaged "$T/about" || fail "it is damaged"
+	./taskmon info -i "$T/$1" --format csv >"$T/info"
+	shown_of "$1" >"$T/shown"
+}
+
+# info PID KEY: of the recording.
+info() {
+	awk -F , -v pid="$1" -v key="$2" '
+		NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+		$at["pid"] == pid { print $at[key] }' "$T/info"
+}
+
+# all_told PID: the samples in the file and those that it says are lost are those that the module has taken and missed.
+all_told() {
+	in_file=$(info "$1" samples)
+	same "samples of $1 that are shown" "$(grep -c "^pid $1 " "$T/shown")" "$in_file"
+	gone=$(($(info "$1" lost_evicted) + $(info "$1" lost_reclaimed) + $(info "$1" lost_evicted_or_reclaimed)))
+	no_space=$(info "$1" lost_no_space)
+	same "lost for an unknown reason" "$(info "$1" lost_unknown)" 0
+	same "taken of $1: $in_file in the file, $gone gone before they were read, $no_space without room" \
+		"$((in_file + gone + no_space))" "$(last "$1" taken)"
+	# (Of what was missed among those without room, this does not know.)
+	[ "$no_space" = 0 ] || return 0
+	# Behind the last sample, some may have been missed.
+	behind=$(($(last "$1" taken) + $(last "$1" missed) - 1 - $(tail_of "$1" seq)))
+	same "missed of $1, but for $behind in the end" "$(info "$1" lost_missed)" $(($(last "$1" missed) - behind))
+	awk -v pid="$1" '
+		$2 == pid { if (n++ && $20 <= seq) { print; bad = 1 }; seq = $20 }
+		END { exit bad }' "$T/shown" || fail "seq does not grow"
+}
+
+# tail_of PID KEY: of its last sample in the file.
+tail_of() {
+	grep "^pid $1 " "$T/shown" | tail -n 1 | key "$2"
+}
+
+# evicted PID N: so many samples have made room.
+evicted() {
+	[ "$(last "$1" evicted)" -ge "$2" ]
+}
+
+random() {
+	echo $(($(od -An -N 2 -tu2 /dev/urandom) % $1))
+}
+
+# What a kill leaves is what was there before, and maybe more, and all of it is as the module shows it.
+case_killed_at_any_time() {
+	spawn burn user 1
+	load "target=1,$PID,2 period_us=5000 max_samples=1000000"
+	: >"$T/seen"
+	rounds=$(few 10) killed=0 late=0 total=0
+	for round in $(seq "$rounds"); do
+		for i in 1 2 3 4 5 6 7 8 9 10; do
+			# From the oldest sample on, or from now on.
+			[ "$i" = 1 ] && [ "$((round % 3))" = 0 ] && new='' || new=--new
+			# shellcheck disable=SC2086 # none
+			record "$i.rec" $new
+			(
+				pid=$RECORD
+				usleep "$(random 30000)00"
+				[ ! -e "$T/$i.rec" ] || cp "$T/$i.rec" "$T/$i.before"
+				kill -KILL "$pid"
+			) &
+			killers="${killers-} $!"
+			records="${records-} $RECORD"
+		done
+		# shellcheck disable=SC2086 # words
+		wait $killers $records || :
+		killers='' records=''
+		for i in 1 2 3 4 5 6 7 8 9 10; do
+			killed=$((killed + 1))
+			if ! shown_of "$i.rec" >"$T/$i.shown" 2>"$T/errors"; then
+				grep -q 'ended before its recording had begun\|No such file' "$T/errors" || fail "$(said "$T/errors")"
+				[ ! -s "$T/$i.before" ] || ! shown_of "$i.before" >"$T/before" 2>&1 || fail "what was there is lost"
+				rm -f "$T/$i.rec" "$T/$i.before"
+				continue
+			fi
+			same "what show says" "$(said "$T/errors")" ""
+			./taskmon info -i "$T/$i.rec" | grep -q 'ended  by force' || fail "it has an end"
+			if shown_of "$i.before" >"$T/before" 2>/dev/null; then
+				head -n "$(wc -l <"$T/before")" "$T/$i.shown" | cmp - "$T/before" || fail "what was there has changed"
+			fi
+			awk '{ if ($2 in seq && $20 != seq[$2] + 1 && !missed) print "a gap before " $0; seq[$2] = $20 }' \
+				missed="$(awk '{ n += $18 } END { print n + 0 }' "$TASKS")" "$T/$i.shown" >"$T/gaps"
+			[ ! -s "$T/gaps" ] || fail "$(head -n 3 "$T/gaps")"
+			lines=$(wc -l <"$T/$i.shown")
+			total=$((total + lines))
+			[ "$lines" = 0 ] || late=$((late + 1))
+			cat "$T/$i.shown" >>"$T/seen"
+			rm -f "$T/$i.rec" "$T/$i.before"
+		done
+	done
+	note "$killed killed, $late with samples, $total in all"
+	[ "$late" -gt 0 ] || fail "none had a sample"
+	# Nothing was ever evicted: each is still there.
+	sort "$FOLLOW" >"$T/all"
+	sort -u "$T/seen" | awk 'NR == FNR { all[$0]; next } !($0 in all) { print; bad = 1 } END { exit bad }' "$T/all" - ||
+		fail "samples that the module does not have"
+}
+
+case_no_hole_though_the_kernel_evicts() {
+	spawn burn user 1
+	load "target=1,$PID period_us=2000 max_samples=1000"
+	record a.rec
+	await has_begun a.rec
+	LIMIT=300
+	await evicted 1 "$(few 5000)"
+	recorded a.rec
+	for pid in 1 $PID; do
+		all_told "$pid"
+		same "lost that could have been read" "$gone" 0
+		same "the first" "$(grep "^pid $pid " "$T/shown" | head -n 1 | key seq)" 0
+	done
+	note "$in_file samples of a task, $(info "$PID" lost_missed) missed, $(stat -c %s "$T/a.rec") bytes in all"
+	same mode "$(stat -c %a "$T/a.rec")" 600
+}
+
+case_what_is_evicted_unread_is_told() {
+	spawn burn user 1
+	load "target=1,$PID period_us=1000 max_samples=100"
+	record a.rec
+	await has_begun a.rec
+	for _ in $(seq "$(few 5)"); do
+		kill -STOP "$RECORD"
+		await evicted 1 $(($(last 1 evicted) + 300))
+		kill -CONT "$RECORD"
+		usleep "$(random 3000)00"
+	done
+	recorded a.rec
+	for pid in 1 $PID; do
+		all_told "$pid"
+		between "evicted unread" "$(info "$pid" lost_evicted)" 100 100000
+		same reclaimed "$(info "$pid" lost_reclaimed)" 0
+	done
+	note "$(cat "$T/record.said")"
+}
+
+case_what_is_reclaimed_unread_is_told() {
+	load "target=1,2 period_us=1000 max_samples=1000000"
+	record a.rec
+	await has_begun a.rec
+	kill -STOP "$RECORD"
+	later 1 2000
+	reclaim
+	later 2 100
+	kill -CONT "$RECORD"
+	recorded a.rec
+	[ "$(last 1 reclaimed)" -gt 0 ] || fail "nothing was reclaimed"
+	for pid in 1 2; do
+		all_told "$pid"
+		same evicted "$(info "$pid" lost_evicted)" 0
+	done
+	between "reclaimed unread" "$(info 1 lost_reclaimed)" 1 1000000
+	note "$(cat "$T/record.said")"
+}
+
+# says_full: it has said that there is no room.
+says_full() {
+	[ -e "/proc/$RECORD" ] || fail "record has ended: $(cat "$T/record.said")"
+	grep -q 'there is no room' "$T/record.said"
+}
+
+# larger FILE BYTES
+larger() {
+	[ "$(stat -c %s "$T/$1")" -gt "$2" ]
+}
+
+# A small disk, of which all but 20 KB is taken.
+small_disk() {
+	mkdir -p "$T/ballast"
+	mount -t tmpfs -o size=512k tmpfs "$T/ballast"
+	dd if=/dev/zero of="$T/ballast/filling" bs=1024 count=492 2>/dev/null
+}
+
+case_a_full_disk_that_is_emptied() {
+	spawn burn user 1
+	load "target=1,$PID,2 period_us=2000 max_samples=1000000"
+	small_disk
+	LIMIT=200
+	record ballast/a.rec
+	await says_full
+	was=$(stat -c %s "$T/ballast/a.rec")
+	shown_of ballast/a.rec >"$T/before"
+	later 1 1000
+	same "size on a full disk" "$(stat -c %s "$T/ballast/a.rec")" "$was"
+	rm "$T/ballast/filling"
+	await larger ballast/a.rec "$was"
+	recorded ballast/a.rec
+	for pid in 1 2 $PID; do
+		all_told "$pid"
+		same "without room" "$no_space" 0
+	done
+	head -n "$(wc -l <"$T/before")" "$T/shown" | cmp - "$T/before" || fail "what was there has changed"
+	same "what it said" "$(grep -c 'there is no room' "$T/record.said")" 1
+	umount "$T/ballast"
+}
+
+case_a_disk_that_stays_full() {
+	spawn burn user 1
+	load "target=1,$PID,2 period_us=2000 max_samples=1000000"
+	small_disk
+	LIMIT=200
+	record ballast/a.rec
+	await says_full
+	# Whatever is left, somebody else takes.
+	dd if=/dev/zero of="$T/ballast/more" bs=1024 2>/dev/null || :
+	later 1 500
+	recorded ballast/a.rec
+	grep -q 'ended  when it was stopped' "$T/about" || fail "it has no end: $(cat "$T/about")"
+	for pid in 1 2 $PID; do
+		all_told "$pid"
+		between "without room" "$no_space" 100 1000000
+	done
+	note "$(sed -n 2p "$T/record.said")"
+	# What was kept for the end has gone back.
+	between "bytes allocated" $(($(stat -c %b "$T/ballast/a.rec") * 512)) 0 $(($(stat -c %s "$T/ballast/a.rec") + 4095))
+	umount "$T/ballast"
+}
+
+case_no_larger_than_asked_for() {
+	spawn burn user 1
+	load "target=1,$PID period_us=1000"
+	status=0
+	./taskmon record -o "$T/a.rec" --max-size 20000 2>"$T/record.said" || status=$?
+	same "status of record" "$status" 0
+	between size "$(stat -c %s "$T/a.rec")" 10000 20000
+	./taskmon info -i "$T/a.rec" >"$T/about"
+	grep -q 'ended  when it was as large as it was to become' "$T/about" || fail "$(cat "$T/about")"
+	# It is long over: the module can go.
+	unload
+}
+
+case_a_command() {
+	load target=1
+	status=0
+	./taskmon record -o "$T/a.rec" --period 10ms -- sh -c 'i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done; exit 7' \
+		2>"$T/said" || status=$?
+	same "status of the command" "$status" 7
+	grep -q '^ *status  exit 7$' "$T/said" || fail "no summary: $(cat "$T/said")"
+	tail -n 1 "$T/said" | grep -q ' sample.* of 1 task in ' || fail "no line of the recording: $(cat "$T/said")"
+	./taskmon info -i "$T/a.rec" >"$T/about"
+	grep -q 'ended  with the command, whose status was 7' "$T/about" || fail "$(cat "$T/about")"
+	./taskmon show -i "$T/a.rec" --format csv --fields pid,seq >"$T/shown"
+	same "tasks in it" "$(sed 1d "$T/shown" | cut -d , -f 1 | sort -u | wc -l)" 1
+	same "monitored now" "$(cut -d ' ' -f 2 "$TASKS")" 1
+	same period "$(cat "$PARAMETERS/period_us")" 1000000
+}
+
+run_cases "$@"
