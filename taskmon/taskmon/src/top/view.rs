@@ -578,7 +578,11 @@ fn draw_cpu(buffer: &mut Buffer, area: Rect, model: &Model, row: &Row, values: O
                 (user, both) if user * 2 >= both => {
                     sign(buffer, x, y, EIGHTHS.get(both as usize).copied().unwrap_or(" "), look.user());
                 }
-                (_, both) => sign(buffer, x, y, if both > 4 { "▒" } else { "░" }, look.system()),
+                // (A shade has no height. Where that is all there is, how much it is counts more than what.)
+                (_, part) if both < 8 => {
+                    sign(buffer, x, y, EIGHTHS.get(part as usize).copied().unwrap_or(" "), look.system());
+                }
+                (_, part) => sign(buffer, x, y, if part > 4 { "▒" } else { "░" }, look.system()),
             }
         }
         if let Some(high) = bin.peak {
