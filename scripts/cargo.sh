@@ -184,7 +184,7 @@ crates_notices() {
 		done <<<"$linked"
 		while IFS='|' read -r crate licence _; do
 			folder=$(find "$CARGO_FOLDER/registry/src" -mindepth 2 -maxdepth 2 -name "${crate/ /-}")
-			for name in 'licen[cs]e-mit*' 'licen[cs]e' 'licen[cs]e.*' copying unlicense; do
+			for name in 'licen[cs]e-mit*' 'licen[cs]e-boost*' 'licen[cs]e' 'licen[cs]e.*' copying unlicense; do
 				file=$(find "$folder" -maxdepth 1 -type f -iname "$name" | sort | head -n 1)
 				[[ ! $file ]] || break
 			done

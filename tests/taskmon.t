@@ -91,7 +91,7 @@ case_help_and_mistakes() {
 	load
 	same version "$(./taskmon --version)" "taskmon $(cat /sys/module/taskmonitor/version)"
 	./taskmon --help | grep -q '^Exit status' || fail "no help"
-	for arguments in "" nonsense "list --nonsense" "show --since soon" "show --fields nonsense" "add" "remove" "add 0" "add x" \
+	for arguments in nonsense "top --sort nonsense" "top --interval 0s" "list --nonsense" "show --since soon" "show --fields nonsense" "add" "remove" "add 0" "add x" \
 		"show --raw --every 1s"; do
 		status=0
 		# shellcheck disable=SC2086 # words
@@ -102,7 +102,7 @@ case_help_and_mistakes() {
 }
 
 case_without_the_module() {
-	for command in "list" "show" "show --follow" "add 1" "remove 1"; do
+	for command in "" "top" "top --once" "list" "show" "show --follow" "add 1" "remove 1"; do
 		# shellcheck disable=SC2086 # words
 		says 1 "taskmon: the kernel module taskmonitor is not loaded; as root: modprobe taskmonitor" ./taskmon $command
 	done
@@ -110,7 +110,7 @@ case_without_the_module() {
 
 case_without_rights() {
 	load "target=1"
-	for command in "list" "show" "remove 1"; do
+	for command in "top --once" "list" "show" "remove 1"; do
 		file=$FOLLOW
 		case $command in
 		list | remove*) file=$TASKS ;;
@@ -315,6 +315,45 @@ case_a_list_says_what_was_lost() {
 	same samples "$(csv samples)" 20
 }
 
+# A frame of top: of each task what list says, of one that counts what show says, and in the head what the module says.
+case_a_frame_of_top() {
+	spinning
+	spinner=$PID
+	spawn pause
+	paused=$PID
+	spawn pause
+	load "target=$spinner,$paused,$PID period_us=100000"
+	end_task
+	await ended "$PID"
+	later "$spinner" 20
+	echo stop >"$FILE"
+	still "$spinner"
+	COLUMNS=80 ./taskmon top --once >"$T/frame"
+	same "its lines" "$(wc -l <"$T/frame")" 6
+	same "its head" "$(head -n 1 "$T/frame" | tr -s ' ')" \
+		"STOPPED (100ms) 3 tasks, 1 exited $(total samples) samples $(($(total missed) + $(total reclaimed))) lost"
+	same "how it is sorted" "$(awk 'NR == 4 { print $1 }' "$T/frame")" "$spinner"
+	sed 1,3d "$T/frame" | cut -c 1-60 | sort >"$T/sorted"
+	./taskmon list >"$T/list"
+	same "PID, name, state, usage and memory" "$(awk 'NR > 3 { print $1, $2, $3, $4, $7 }' "$T/frame" | sort)" \
+		"$(awk 'NR > 1 { print $1, $10, $2, $3 == "-" ? "-" : sprintf("%.1f", $3), $4 }' "$T/list" | sort)"
+	./taskmon show "$spinner" --format csv --fields cpu,usr,sys >"$T/out"
+	sed -n '$s/,/ /gp' "$T/out" >"$T/shown"
+	awk -v pid="$spinner" '$1 == pid { print $4, $5, $6 }' "$T/frame" | paste -d ' ' - "$T/shown" | awk '
+		function differ(a, b) { return a - b > 0.06 || b - a > 0.06 }
+		{ exit differ($1, $4) || differ($2, $5) || differ($3, $6) }' || fail "not what show says: $(cat "$T/shown")"
+	# Without a terminal it is the same without --once, and without a command.
+	COLUMNS=80 ./taskmon top | cmp - "$T/frame" || fail "another frame without --once"
+	COLUMNS=80 ./taskmon | cmp - "$T/frame" || fail "another frame without a command"
+	same "one of them" "$(./taskmon top --once "$paused" | awk 'NR > 3 { print $1 }')" "$paused"
+	same "by PID" "$(./taskmon top --once --sort pid | awk 'NR > 3 { print $1 }' | xargs)" \
+		"$(printf '%s\n' "$spinner" "$paused" "$PID" | sort -n | xargs)"
+	# What was recorded of them in a file is the same frame, but for its head.
+	./taskmon record -o "$T/file.rec" --duration 1s >/dev/null 2>&1
+	COLUMNS=80 ./taskmon top -i "$T/file.rec" | sed 1,3d | cut -c 1-60 | sort | cmp - "$T/sorted" ||
+		fail "another frame of a recording"
+}
+
 case_raw_is_what_the_kernel_says() {
 	spawn pause
 	load "target=1,$PID,2 period_us=1000"
@@ -454,6 +493,27 @@ case_following_while_samples_are_evicted() {
 
 larger() {
 	[ "$(wc -c <"$1")" -gt "$2" ]
+}
+
+case_a_picture() {
+	spawn named '<a&b>'
+	named=$PID
+	spinning
+	load "target=$PID,$named period_us=20000"
+	await has_taken "$PID" 40
+	echo stop >"$FILE"
+	./taskmon plot "$PID" "$named" -o "$T/picture.svg" >"$T/out" 2>"$T/errors"
+	same "what it says" "$(cat "$T/out" "$T/errors")" ""
+	same "its first line" "$(head -n 1 "$T/picture.svg")" '<?xml version="1.0" encoding="UTF-8"?>'
+	same "its last line" "$(tail -n 1 "$T/picture.svg")" "</svg>"
+	for text in '2 tasks' '&lt;a&amp;b&gt;' loads "$PID" "$named" 'CPU usage'; do
+		grep -qF ">$text</t" "$T/picture.svg" || fail "no \"$text\" in the picture"
+	done
+	./taskmon plot "$PID" --ascii >"$T/out"
+	same "samples of one" "$(sed -n '2s/.* \([0-9]*\) samples.*/\1/p' "$T/out")" "$(grep -c "^pid $PID " "$FILE")"
+	mean=$(sed -n 's/.*mean \([0-9]*\)[0-9.]* %$/\1/p' "$T/out")
+	between "% of one that counts" "$mean" 50 110
+	same "its widest line" "$(awk '{ if (length() > 80) print length() }' "$T/out")" ""
 }
 
 case_nobody_reads_any_more() {

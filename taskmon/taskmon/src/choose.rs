@@ -232,6 +232,12 @@ fn facts(process: &Process) -> Option<Facts> {
     })
 }
 
+/// The PIDs of the processes with this name, or with one that matches a regular expression.
+pub fn by_name(root: &Root, name: &str) -> Result<Vec<u32>, String> {
+    let selector = Selector { name: vec![name.parse()?], ..Selector::default() };
+    Chooser::new(&selector).and_then(|chooser| chooser.of_system(root)).map_err(|e| e.to_string())
+}
+
 /// Says what became of `chosen` tasks of which `failed` could not be dealt with.
 fn verdict(chosen: usize, failed: usize) -> Result<(), Failure> {
     match (chosen, failed) {
@@ -245,18 +251,7 @@ fn verdict(chosen: usize, failed: usize) -> Result<(), Failure> {
 pub fn demand(selector: &Selector, command: &str) {
     let Selector { pids, name, cgroup, unit, user, children: _ } = selector;
     if pids.is_empty() && [name.is_empty(), cgroup.is_empty(), unit.is_empty(), user.is_empty()] == [true; 4] {
-        use clap::CommandFactory;
-        let mut cli = crate::cli::Cli::command();
-        cli.build();
-        let mut alone = cli.clone();
-        // (Whose usage is shown.)
-        let command = cli.find_subcommand_mut(command).unwrap_or(&mut alone);
-        command
-            .error(
-                clap::error::ErrorKind::MissingRequiredArgument,
-                "which tasks? give PIDs, --name, --cgroup, --unit or --user",
-            )
-            .exit();
+        crate::cli::mistake(command, "which tasks? give PIDs, --name, --cgroup, --unit or --user");
     }
 }
 

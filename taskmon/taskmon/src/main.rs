@@ -4,6 +4,8 @@
 
 mod choose;
 mod cli;
+mod compare;
+mod diff;
 mod doctor;
 mod export;
 mod export_csv;
@@ -17,16 +19,19 @@ mod manual;
 mod metrics;
 mod output;
 mod period;
+mod plot;
 mod rate;
 mod record;
 mod reduce;
 mod run;
 mod show;
 mod signals;
+mod size;
 mod source;
 mod store;
 mod summary;
 mod times;
+mod top;
 
 use std::io;
 use std::path::Path;
@@ -89,22 +94,30 @@ fn open(root: Root, input: Option<&Path>, selector: &Selector) -> Result<Source,
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let root = Root::at(&cli.root);
+    let command = cli.command.unwrap_or_else(|| Command::Top(cli::Top::default()));
     // A mistake on the command line is one with and without the module.
-    match &cli.command {
+    match &command {
         Command::Add(args) => choose::demand(&args.selector, "add"),
         Command::Remove(args) => choose::demand(&args.selector, "remove"),
+        Command::Plot(args) => plot::demand(args),
         _ => {}
     }
-    let done = match &cli.command {
+    let done = match &command {
         Command::Completions(args) => manual::completions(args),
         Command::Manual(args) => manual::pages(args),
         Command::Add(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| choose::add(&m, args)),
         Command::Remove(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| choose::remove(&m, args)),
+        Command::Top(args) => top::top(root, args, cli.booted),
         Command::List(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| list::list(&m, args)),
         Command::Show(args) => {
             open(root, args.input.as_deref(), &args.selector).and_then(|source| show::show(source, args, cli.booted))
         }
+        Command::Plot(args) => {
+            let open = || open(root.clone(), args.input.as_deref(), &args.selector);
+            plot::plot(open, args, cli.booted)
+        }
         Command::Run(args) => return run::run(root, args, cli.booted),
+        Command::Diff(args) => return diff::diff(args),
         Command::Record(args) if !args.command.is_empty() => return run::record(root, args, cli.booted),
         Command::Record(args) => {
             Monitor::open(root).map_err(Failure::from).and_then(|m| record::record(&m, args, cli.booted))

@@ -106,6 +106,16 @@ impl Past {
         Self { most: most.max(2), shift: 0, spans: Vec::new() }
     }
 
+    /// From now on in at most `most` spans (but 2 at least), and in no more memory than those need. What has been joined
+    /// stays so.
+    pub fn limit(&mut self, most: usize) {
+        self.most = most.max(2);
+        while self.spans.len() > self.most {
+            self.widen();
+        }
+        self.spans.shrink_to(self.most);
+    }
+
     /// Takes the next sample. (Of one that is older than the last there is nothing to be learnt.)
     pub fn push(&mut self, point: &Point) {
         let next = Span::of(point);
@@ -130,6 +140,12 @@ impl Past {
             }
             same
         });
+    }
+
+    /// For how many spans there is memory.
+    #[cfg(test)]
+    pub fn capacity(&self) -> usize {
+        self.spans.capacity()
     }
 
     /// The spans, the oldest first.
@@ -195,6 +211,21 @@ mod tests {
         assert!((50..=100).contains(&past.spans().len()), "{}", past.spans().len());
         assert_eq!(past.spans().iter().filter(|s| s.cpu.unwrap().1 == 100.0).count(), 1);
         assert_eq!(past.spans().iter().filter(|s| s.rss.1 == 1 << 30).count(), 1);
+    }
+
+    #[test]
+    fn a_lower_limit_holds_at_once() {
+        let samples: Vec<_> = (0..1000).map(|i| sample(i, 100 * (i + 1), 10 * i, i)).collect();
+        let (mut past, all) = (past(1000, &samples), past(1000, &samples));
+        past.limit(10);
+        assert!((5..=10).contains(&past.spans().len()) && past.spans.capacity() <= 16, "{past:?}");
+        let whole = |past: &Past| {
+            past.spans()[1..].iter().fold(past.spans()[0], |mut a, b| {
+                a.join(b);
+                a
+            })
+        };
+        assert_eq!(whole(&past), whole(&all));
     }
 
     proptest! {

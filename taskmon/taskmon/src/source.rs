@@ -83,6 +83,16 @@ struct Recorded {
     path: PathBuf,
     reader: Reader,
     over: bool,
+    mute: bool,
+}
+
+impl Recorded {
+    /// What is to be said at its end.
+    fn complaint(&self) -> Option<String> {
+        let damaged = self.over && !self.reader.damage().is_none();
+        damaged
+            .then(|| format!("{} is damaged: samples may be missing (taskmon info says more)", self.path.display()))
+    }
 }
 
 impl Recorded {
@@ -109,14 +119,9 @@ impl Recorded {
             }
             Some(_) => {}
             None => {
-                let damage = self.reader.damage();
-                if !damage.is_none() && !self.over {
-                    say(format_args!(
-                        "{} is damaged: samples may be missing (taskmon info says more)",
-                        self.path.display()
-                    ));
+                if !std::mem::replace(&mut self.over, true) && !self.mute {
+                    self.complaint().into_iter().for_each(say);
                 }
-                self.over = true;
                 return Ok(false);
             }
         }
@@ -158,8 +163,23 @@ impl Source {
                 "of the tasks in a recording only PIDs and names are known: choose by a PID, or by --name".to_owned(),
             ));
         }
-        let recorded = Recorded { path: path.to_path_buf(), reader: Reader::open(path)?, over: false };
+        let recorded = Recorded { path: path.to_path_buf(), reader: Reader::open(path)?, over: false, mute: false };
         Ok(Self { chooser, known: Tasks::default(), origin: Origin::Recorded(recorded), samples: Vec::new() })
+    }
+
+    /// Leaves it to the caller to say what is wrong with a recording, once all of it has been read.
+    pub fn mute(&mut self) {
+        if let Origin::Recorded(recorded) = &mut self.origin {
+            recorded.mute = true;
+        }
+    }
+
+    /// What is wrong with the recording, once all of it has been read.
+    pub fn complaint(&self) -> Option<String> {
+        match &self.origin {
+            Origin::Live(_) => None,
+            Origin::Recorded(recorded) => recorded.complaint(),
+        }
     }
 
     /// What is known of the recording as a whole, if it is one.

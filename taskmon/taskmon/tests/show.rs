@@ -203,7 +203,6 @@ fn mistakes_on_the_command_line() {
         &["show", "--raw", "--every", "1s"],
         &["show", "--format", "xml"],
         &["nonsense"],
-        &[],
         &["add"],
         &["remove", "--children"],
         &["add", "--name", "/(/"],
