@@ -656,7 +656,7 @@ proptest! {
                 task.majflt += majflt;
                 task.put(rss, 1, 'R');
             }
-            if exits >> i & 1 == 1 {
+            if (exits >> i) & 1 == 1 {
                 task.exit(1);
             }
             made.push(task);
