@@ -20,7 +20,7 @@ endif
 # What goes to Kbuild as it is, with everything that was given to make (V=1, CLIPPY=1, W=1, ...).
 KBUILD_TARGETS := modules modules_install rust-analyzer nsdeps compile_commands.json
 
-.PHONY: all $(KBUILD_TARGETS) clean kdir install install-module install-taskmon taskmon demo exercise test test-taskmon test-taskmon-top test-prometheus test-the-tests test-install matrix soak bench bench-allocators bench-taskmon shell lint doc deb doctor help
+.PHONY: all $(KBUILD_TARGETS) clean kdir install install-module install-taskmon taskmon demo exercise test test-taskmon test-prometheus test-plot test-top test-the-tests test-install matrix soak bench bench-allocators bench-taskmon shell lint doc deb doctor help
 all: modules
 
 $(KBUILD_TARGETS): kdir-found
@@ -78,11 +78,14 @@ test-taskmon:
 doctor:
 	@scripts/doctor $(if $(JSON),--json) $(RELEASE)
 
-test-taskmon-top:
+test-top:
 	@tests/taskmon-top $(NAMES)
 
 test-prometheus:
 	@tests/taskmon-prometheus
+
+test-plot:
+	@tests/taskmon-plot
 
 test-install:
 	@tests/install $(STEPS)
@@ -125,7 +128,8 @@ help:
 	@echo '  make test KERNEL=debug   the same on a kernel with KASAN, lockdep, kmemleak, KUnit, and'
 	@echo '                       allocations that fail; KERNEL=kcsan: the concurrent ones under KCSAN'
 	@echo '  make test-taskmon    the tests of taskmon that need no kernel (the others are in make test); NAMES="rate times"'
-	@echo '  make test-taskmon-top   taskmon top in a terminal (tmux), its screens compared; NAMES="screens" only these'
+	@echo '  make test-plot       what the pictures of taskmon look like, by their pixels'
+	@echo '  make test-top        taskmon top in a terminal (tmux), its screens compared; NAMES="screens" only these'
 	@echo '  make test-prometheus a real Prometheus and node_exporter get what taskmon exports'
 	@echo '  make test-the-tests  makes mistakes, and sees them caught; MISTAKES="double-put" only these'
 	@echo '  make test-install    installs the packages in a clean Debian folder, and boots that'

@@ -495,6 +495,27 @@ larger() {
 	[ "$(wc -c <"$1")" -gt "$2" ]
 }
 
+case_a_picture() {
+	spawn named '<a&b>'
+	named=$PID
+	spinning
+	load "target=$PID,$named period_us=20000"
+	await has_taken "$PID" 40
+	echo stop >"$FILE"
+	./taskmon plot "$PID" "$named" -o "$T/picture.svg" >"$T/out" 2>"$T/errors"
+	same "what it says" "$(cat "$T/out" "$T/errors")" ""
+	same "its first line" "$(head -n 1 "$T/picture.svg")" '<?xml version="1.0" encoding="UTF-8"?>'
+	same "its last line" "$(tail -n 1 "$T/picture.svg")" "</svg>"
+	for text in '2 tasks' '&lt;a&amp;b&gt;' loads "$PID" "$named" 'CPU usage'; do
+		grep -qF ">$text</t" "$T/picture.svg" || fail "no \"$text\" in the picture"
+	done
+	./taskmon plot "$PID" --ascii >"$T/out"
+	same "samples of one" "$(sed -n '2s/.* \([0-9]*\) samples.*/\1/p' "$T/out")" "$(grep -c "^pid $PID " "$FILE")"
+	mean=$(sed -n 's/.*mean \([0-9]*\)[0-9.]* %$/\1/p' "$T/out")
+	between "% of one that counts" "$mean" 50 110
+	same "its widest line" "$(awk '{ if (length() > 80) print length() }' "$T/out")" ""
+}
+
 case_nobody_reads_any_more() {
 	load "target=1,2 period_us=1000"
 	later 1 500

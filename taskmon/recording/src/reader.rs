@@ -153,6 +153,10 @@ impl<R: Read> Reader<R> {
         let mut window = Window::new(from);
         let begin = window.see(MAGIC.len() + 4).map_err(|e| Error::io(path, e))?;
         let not_one = || Error::NotOne(path.to_path_buf());
+        // Killed before it had written even that.
+        if begin.len() < MAGIC.len() && MAGIC.starts_with(begin) {
+            return Err(Error::Nothing(path.to_path_buf()));
+        }
         let mut bytes = Bytes::new(begin.strip_prefix(&MAGIC).ok_or_else(not_one)?);
         let version = bytes.take(4).and_then(|version| version.try_into().ok()).map(u32::from_le_bytes);
         match version {

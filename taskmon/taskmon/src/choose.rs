@@ -251,18 +251,7 @@ fn verdict(chosen: usize, failed: usize) -> Result<(), Failure> {
 pub fn demand(selector: &Selector, command: &str) {
     let Selector { pids, name, cgroup, unit, user, children: _ } = selector;
     if pids.is_empty() && [name.is_empty(), cgroup.is_empty(), unit.is_empty(), user.is_empty()] == [true; 4] {
-        use clap::CommandFactory;
-        let mut cli = crate::cli::Cli::command();
-        cli.build();
-        let mut alone = cli.clone();
-        // (Whose usage is shown.)
-        let command = cli.find_subcommand_mut(command).unwrap_or(&mut alone);
-        command
-            .error(
-                clap::error::ErrorKind::MissingRequiredArgument,
-                "which tasks? give PIDs, --name, --cgroup, --unit or --user",
-            )
-            .exit();
+        crate::cli::mistake(command, "which tasks? give PIDs, --name, --cgroup, --unit or --user");
     }
 }
 

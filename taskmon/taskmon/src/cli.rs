@@ -15,7 +15,9 @@ use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
 
 use crate::choose::Name;
+use crate::compare::Limit;
 use crate::period;
+use crate::size::size;
 use crate::times::Moment;
 use crate::times::duration;
 
@@ -57,6 +59,8 @@ pub enum Command {
     Show(Show),
     Info(Info),
     ExportCsv(ExportCsv),
+    Diff(Diff),
+    Plot(Plot),
     Export(Export),
     Doctor(Doctor),
     Completions(Completions),
@@ -78,7 +82,8 @@ pub enum Command {
 #[command(after_help = "\
 Examples:
   taskmon run -- make -j4
-  taskmon run --period 10ms --csv samples.csv -- ./benchmark")]
+  taskmon run --period 10ms --csv samples.csv -- ./benchmark
+  taskmon run --plot sort.svg -- sort -o sorted.txt big.txt")]
 pub struct Run {
     /// Time between two samples, if it is shorter than that of the module: 10ms, 1s, ...
     #[arg(long, value_name = "DURATION", value_parser = period::asked)]
@@ -91,6 +96,10 @@ pub struct Run {
     /// Writes the samples to FILE as JSON, one object a line
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+
+    /// Draws the samples as an SVG picture to FILE
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
 
     /// Leaves the history in the module, for `taskmon show`
     #[arg(long)]
@@ -134,7 +143,7 @@ pub struct Record {
     pub duration: Option<Duration>,
 
     /// Ends when the file would become larger: 500KiB, 100MiB, 2GiB, ... (a command goes on)
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = room)]
     pub max_size: Option<u64>,
 
     /// Only what is sampled from now on
@@ -154,23 +163,10 @@ pub struct Record {
     pub command: Vec<OsString>,
 }
 
-/// A size in bytes. The least has room for a beginning and an end.
-fn size(text: &str) -> Result<u64, String> {
+/// A size that has room for a beginning and an end.
+fn room(text: &str) -> Result<u64, String> {
     const LEAST: u64 = 16 << 10;
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at_checked(digits).unwrap_or_default();
-    let unit = match unit {
-        "" | "B" => Some(1),
-        "K" | "k" | "KiB" => Some(1 << 10),
-        "M" | "MiB" => Some(1 << 20),
-        "G" | "GiB" => Some(1 << 30),
-        "T" | "TiB" => Some(1 << 40),
-        _ => None,
-    };
-    let size = number.parse().ok().zip(unit).and_then(|(number, unit): (u64, u64)| number.checked_mul(unit));
-    size.filter(|&size| size >= LEAST).ok_or_else(|| {
-        format!("\"{}\" is no size such as 500KiB, 100MiB or 2GiB, of at least 16KiB", text.escape_debug())
-    })
+    size(text).and_then(|size| if size < LEAST { Err("it must be 16KiB or more".to_owned()) } else { Ok(size) })
 }
 
 /// What to choose tasks by.
@@ -363,6 +359,93 @@ pub struct ExportCsv {
     pub selector: Selector,
 }
 
+/// Compares two recordings, for people and for CI
+///
+/// Tasks of the same name are compared, several of one name together; where each recording has only one, these two, whatever
+/// their names are. With more names than one, all tasks together are compared, too, as (all). Peaks and percentiles are
+/// over the samples, each of one task; times and faults are increases from the first sample of a task to its last.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Measures: wall, user, system, cpu (both), minflt, majflt, peak_rss, rss_p50, rss_p95, rss_p99, cpu_peak, cpu_p50, \
+cpu_p95, cpu_p99.
+
+Exit status: 0; 1 if something is beyond its limit; 2 if the recordings cannot be compared.
+
+Examples:
+  taskmon diff old.rec new.rec
+  taskmon diff old.rec new.rec --limit cpu=5%+10ms --limit peak_rss=10%")]
+pub struct Diff {
+    /// What was recorded before
+    pub before: PathBuf,
+
+    /// What was recorded now
+    pub after: PathBuf,
+
+    /// Only tasks with this name; between slashes, a regular expression that must match a part of it
+    #[arg(long, value_name = "NAME|/REGEX/")]
+    pub name: Vec<Name>,
+
+    /// How much more of a measure is not too much: a share (10%), an amount (50ms, 1MiB, 100), or both (10%+50ms)
+    #[arg(long = "limit", value_name = "MEASURE=MORE")]
+    pub limits: Vec<Limit>,
+
+    /// How to write it
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// Draws what was recorded: CPU usage, memory and page faults over time
+///
+/// As an SVG picture, or, with --ascii, for a terminal. Of more than 8 tasks, the 7 with the largest shares of CPU time or
+/// memory are drawn, and the sum of the others. Long recordings are reduced, in such a way that peaks stay. Where samples
+/// are missing, nothing is drawn between.
+///
+/// A TIME is a duration before now (10m), a date and time by RFC 3339 (2026-11-27T16:00:00Z), or seconds since 1970.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  taskmon plot 267 -o sort.svg
+  taskmon plot --name postgres --since 1h --title 'The nightly backup' -o backup.svg
+  taskmon plot -i night.rec -o night.svg
+  taskmon plot --ascii --since 10m")]
+pub struct Plot {
+    #[command(flatten)]
+    pub selector: Selector,
+
+    /// Draws the recording FILE (of `taskmon record`) instead of what is in the module
+    #[arg(long, short, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+
+    /// The file for the picture, which is replaced as a whole; - is stdout
+    #[arg(long, short, value_name = "FILE.svg", required_unless_present = "ascii")]
+    pub output: Option<PathBuf>,
+
+    /// Draws with characters, to stdout if there is no --output; UTF-8, if the locale has it, and coloured, if that is a
+    /// terminal and NO_COLOR is not set
+    #[arg(long)]
+    pub ascii: bool,
+
+    /// Only what was sampled then or later
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Moment>,
+
+    /// Only what was sampled before
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Moment>,
+
+    /// What to write above it [default: the task, or how many there are]
+    #[arg(long, value_name = "TEXT")]
+    pub title: Option<String>,
+
+    /// Pixels [default: 800]; with --ascii columns [default: those of the terminal, or 80]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(40..=4000))]
+    pub width: Option<u32>,
+
+    /// Pixels [default: what the tasks take]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10000), conflicts_with = "ascii")]
+    pub height: Option<u32>,
+}
+
 /// Gives what is recorded to Prometheus
 ///
 /// Series are grouped by the name of the tasks, and their counters count from when taskmon first saw the tasks, or from
@@ -512,4 +595,14 @@ pub struct Hold {
     /// The command and its arguments
     #[arg(required = true, last = true)]
     pub command: Vec<OsString>,
+}
+
+/// Ends taskmon as clap does for a mistake on the command line, with the usage of `command`.
+pub fn mistake(command: &str, what: &str) -> ! {
+    use clap::CommandFactory;
+    let mut cli = Cli::command();
+    cli.build();
+    let mut alone = cli.clone();
+    let command = cli.find_subcommand_mut(command).unwrap_or(&mut alone);
+    command.error(clap::error::ErrorKind::ValueValidation, what).exit()
 }

@@ -4,6 +4,8 @@
 
 mod choose;
 mod cli;
+mod compare;
+mod diff;
 mod doctor;
 mod export;
 mod export_csv;
@@ -17,12 +19,14 @@ mod manual;
 mod metrics;
 mod output;
 mod period;
+mod plot;
 mod rate;
 mod record;
 mod reduce;
 mod run;
 mod show;
 mod signals;
+mod size;
 mod source;
 mod store;
 mod summary;
@@ -95,6 +99,7 @@ fn main() -> ExitCode {
     match &command {
         Command::Add(args) => choose::demand(&args.selector, "add"),
         Command::Remove(args) => choose::demand(&args.selector, "remove"),
+        Command::Plot(args) => plot::demand(args),
         _ => {}
     }
     let done = match &command {
@@ -107,7 +112,12 @@ fn main() -> ExitCode {
         Command::Show(args) => {
             open(root, args.input.as_deref(), &args.selector).and_then(|source| show::show(source, args, cli.booted))
         }
+        Command::Plot(args) => {
+            let open = || open(root.clone(), args.input.as_deref(), &args.selector);
+            plot::plot(open, args, cli.booted)
+        }
         Command::Run(args) => return run::run(root, args, cli.booted),
+        Command::Diff(args) => return diff::diff(args),
         Command::Record(args) if !args.command.is_empty() => return run::record(root, args, cli.booted),
         Command::Record(args) => {
             Monitor::open(root).map_err(Failure::from).and_then(|m| record::record(&m, args, cli.booted))

@@ -4,12 +4,16 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::fs;
 use std::fs::File;
 use std::io;
 use std::io::Seek;
 use std::io::SeekFrom;
 use std::io::Write;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::path::PathBuf;
 
 use crate::cli::Format;
 
@@ -321,6 +325,59 @@ impl Write for Whole {
     }
 }
 
+/// Where `path` leads to if that is a file, or nothing yet: what is neither (a terminal, a pipe, /dev/null) is not to be replaced.
+fn place_of(path: &Path) -> io::Result<Option<(PathBuf, Option<fs::Metadata>)>> {
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_file() => Ok(Some((path.canonicalize()?, Some(meta)))),
+        Ok(_) => Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Some((path.to_path_buf(), None))),
+        Err(e) => Err(e),
+    }
+}
+
+/// A new file beside `place`, which can take its place.
+fn beside(place: &Path) -> io::Result<(PathBuf, File)> {
+    place.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+    let new = place.with_file_name(format!(".taskmon-{}", std::process::id()));
+    // The folder may be another user's, who is not to choose what root writes to: no link is followed.
+    match fs::remove_file(&new) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let file = fs::OpenOptions::new().write(true).create_new(true).open(&new)?;
+    Ok((new, file))
+}
+
+/// Writes `text` to `path`, which then has all of it, or, if that fails, what it had before.
+pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let Some((place, meta)) = place_of(path)? else {
+        return fs::OpenOptions::new().write(true).open(path)?.write_all(text);
+    };
+    let (new, mut file) = beside(&place)?;
+    let write = || {
+        if let Some(meta) = meta {
+            file.set_permissions(meta.permissions())?;
+            // (Who may not is the owner from now on.)
+            let _ = std::os::unix::fs::fchown(&file, Some(meta.uid()), Some(meta.gid()));
+        }
+        file.write_all(text)?;
+        // That there is no room is said here by some file systems.
+        file.sync_all()?;
+        fs::rename(&new, &place)
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(&new);
+    })
+}
+
+/// Whether `replace` can be expected to work.
+pub fn replaceable(path: &Path) -> io::Result<()> {
+    match place_of(path)? {
+        Some((place, _)) => beside(&place).and_then(|(new, _)| fs::remove_file(new)),
+        None => fs::OpenOptions::new().write(true).open(path).map(|_| ()),
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -393,6 +450,29 @@ mod tests {
         }
         writer.flush().unwrap();
         assert!((3..100).contains(&writer.out.0), "{}", writer.out.0);
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        replace(&file, b"one").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        replaceable(&link).unwrap();
+        let before = File::open(&file).unwrap();
+        replace(&link, b"two").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"two");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(io::read_to_string(before).unwrap(), "one", "whoever reads it goes on with the old one");
+        // What cannot be written leaves nothing behind.
+        assert!(replace(&folder.path().join("none/file"), b"").is_err());
+        assert!(replaceable(&folder.path().join("none/file")).is_err());
+        assert!(replace(folder.path(), b"").is_err() && replaceable(folder.path()).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        // What is no file stays what it is.
+        replace(Path::new("/dev/null"), b"nothing").unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+        assert!(replace(Path::new("/dev/full"), b"nothing").is_err());
     }
 
     #[test]

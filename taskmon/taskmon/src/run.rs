@@ -58,8 +58,11 @@ use crate::hold::Fate;
 use crate::hold::Held;
 use crate::hold::Used;
 use crate::hold::boottime;
+use crate::output;
 use crate::output::Whole;
 use crate::period::Period;
+use crate::plot;
+use crate::plot::Picture;
 use crate::rate::Point;
 use crate::rate::Series;
 use crate::record::Recorded;
@@ -110,7 +113,7 @@ pub fn run(root: Root, args: &Run, booted: Option<i64>) -> ExitCode {
 /// `taskmon record -- COMMAND`
 pub fn record(root: Root, args: &Record, booted: Option<i64>) -> ExitCode {
     let Record { period, command, .. } = args;
-    let run = Run { period: *period, csv: None, json: None, keep: false, command: command.clone() };
+    let run = Run { period: *period, csv: None, json: None, plot: None, keep: false, command: command.clone() };
     status(root, &run, Some(args), booted)
 }
 
@@ -183,6 +186,7 @@ fn attempt(monitor: &Monitor, args: &Run, record: Option<&Record>, booted: Optio
         }
     };
     // Whatever fails from here on: the command has run.
+    watch.log.draw();
     match (end, Used::by(UsageWho::RUSAGE_CHILDREN)) {
         (Ok(end), Ok(used)) => {
             // The peak is that of all children that there ever were.
@@ -206,6 +210,15 @@ fn name(command: &[OsString]) -> String {
     let command = command.first().map(Path::new).unwrap_or(Path::new(""));
     let name = command.file_name().unwrap_or(command.as_os_str()).to_string_lossy();
     name.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// The command as it may have been typed.
+fn typed(command: &[OsString]) -> String {
+    let words = command.iter().map(|word| {
+        let word = word.to_string_lossy();
+        if word.is_empty() || word.contains([' ', '\n', '\t']) { format!("'{word}'") } else { word.into_owned() }
+    });
+    words.collect::<Vec<String>>().join(" ")
 }
 
 /// Removes the task from the module, unless that would remove what somebody else has recorded of one that had its PID before.
@@ -489,6 +502,7 @@ impl Recording {
 struct Log {
     files: Vec<(PathBuf, Records<Whole>)>,
     recording: Option<Recording>,
+    picture: Option<(PathBuf, Picture)>,
     clock: Clock,
 }
 
@@ -512,7 +526,22 @@ impl Log {
                 log.push((path.clone(), records));
             }
         }
-        Ok(Self { files: log, recording: None, clock })
+        let picture = match &args.plot {
+            Some(path) => {
+                output::replaceable(path)
+                    .map_err(|e| Failure::other(format!("cannot write {}", path.display()), e))?;
+                Some((path.clone(), plot::of_run(clock, typed(&args.command))))
+            }
+            None => None,
+        };
+        Ok(Self { files: log, picture, recording: None, clock })
+    }
+
+    /// Writes the picture, at the end.
+    fn draw(&mut self) {
+        if let Some((path, picture)) = self.picture.take() {
+            plot::write(picture, &path).unwrap_or_else(say);
+        }
     }
 
     fn sample(&mut self, sample: &Sample) {
@@ -546,6 +575,9 @@ impl Log {
     }
 
     fn point(&mut self, point: &Point, name: &str) {
+        if let Some((_, picture)) = &mut self.picture {
+            picture.push(point, Some(name));
+        }
         self.each(|records| records.point(point, Some(name)));
     }
 
@@ -581,5 +613,6 @@ mod tests {
         let name = |text: &str| name(&[OsString::from(text)]);
         assert_eq!((name("/usr/bin/sort"), name("sort"), name("")), ("sort".into(), "sort".into(), "".into()));
         assert_eq!(name("/tmp/\u{1b}[31m"), "\u{fffd}[31m");
+        assert_eq!(typed(&["sh", "-c", "sleep 1", ""].map(OsString::from)), "sh -c 'sleep 1' ''");
     }
 }

@@ -188,7 +188,7 @@ fn how(status: ExitStatus) -> Option<String> {
 }
 
 /// A time to the millisecond.
-fn time(time: Duration) -> String {
+pub fn time(time: Duration) -> String {
     // What is rounded up to a minute is one.
     let ms = (time.as_nanos() + 500_000) / 1_000_000;
     let (minutes, rest) = (ms / 60_000, ms % 60_000);

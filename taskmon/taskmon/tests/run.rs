@@ -446,6 +446,39 @@ fn samples() {
 }
 
 #[test]
+fn a_picture() {
+    let module = Module::new();
+    let svg = module.at("picture.svg");
+    fs::write(&svg, "the one before").unwrap();
+    let run = module.start(&["--plot", svg.to_str().unwrap()], "echo ready; read _; exit 3");
+    assert_eq!(fs::read_to_string(&svg).unwrap(), "the one before", "until it is done");
+    let pid = module.told();
+    let now = boottime();
+    let text: String = (1..5).map(|seq| sample(&pid, seq, now + seq * 1_000_000_000, seq << 20)).collect();
+    module.append("sys/kernel/debug/taskmonitor_follow", &text);
+    let (status, _) = run.end();
+    assert_eq!(status, Some(3));
+    let svg = fs::read_to_string(&svg).unwrap();
+    for text in [
+        "<svg ",
+        ">sh -c 'echo ready; read _; exit 3'</text>",
+        &format!(">sh, PID {pid} · 3.00 s · 4 samples"),
+        ">peak 4.0 MiB<",
+    ] {
+        assert!(svg.contains(text), "{text}\n{svg}");
+    }
+    // Before the command runs, not after it.
+    let output = module.output(&["--plot", module.at("none/picture.svg").to_str().unwrap()], &["echo", "has run"]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(125), 0));
+    assert!(errors(&output).contains("cannot write "), "{}", errors(&output));
+    // Without a sample, there is none.
+    let output = module.output(&["--plot", module.at("empty.svg").to_str().unwrap()], &["true"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(errors(&output).contains("empty.svg: not written, as there are no samples"), "{}", errors(&output));
+    assert!(!module.at("empty.svg").exists());
+}
+
+#[test]
 fn histories_of_others_are_not_removed() {
     let module = Module::new();
     let run = module.start(&[], "echo ready; read _");

@@ -177,7 +177,8 @@ impl Row {
             sys: means.map(|(_, sys)| sys),
             rss: span.last_rss,
             faults: means.map(|_| span.minflt.saturating_add(span.majflt) as f64 / seconds),
-            lost: self.past.spans().iter().take_while(|span| span.since <= at).map(|span| span.lost).sum(),
+            lost: (self.past.spans().iter().take_while(|span| span.since <= at))
+                .fold(0, |sum, span| span.lost.saturating_add(sum)),
         })
     }
 }

@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What two recordings say of the same tasks, and whether the second says too much. Nothing here reads or writes anything.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use clap::ValueEnum;
+use rustc_hash::FxHashMap;
+use taskmonitor::Id;
+use taskmonitor::Sample;
+
+use crate::rate::Series;
+use crate::size::size;
+use crate::times::duration;
+
+/// What is compared. More of it is worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Measure {
+    /// Time from the first sample to the last
+    Wall,
+    /// User CPU time
+    User,
+    /// System CPU time
+    System,
+    /// Both together
+    Cpu,
+    /// Page faults without I/O
+    Minflt,
+    /// Page faults with I/O
+    Majflt,
+    /// The most resident memory in any sample, of one task
+    PeakRss,
+    /// Resident memory, of one task, in half of the samples no more than this
+    RssP50,
+    RssP95,
+    RssP99,
+    /// The highest CPU usage between two samples, of one task, in percent of one processor
+    CpuPeak,
+    /// CPU usage, of one task, in half of the samples no more than this
+    CpuP50,
+    CpuP95,
+    CpuP99,
+}
+
+/// What a measure is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    Nanoseconds,
+    Bytes,
+    Count,
+    Percent,
+}
+
+impl Measure {
+    /// As it is written.
+    pub fn key(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// What it is in.
+    pub fn unit(self) -> Unit {
+        use Measure::*;
+        match self {
+            Wall | User | System | Cpu => Unit::Nanoseconds,
+            PeakRss | RssP50 | RssP95 | RssP99 => Unit::Bytes,
+            Minflt | Majflt => Unit::Count,
+            CpuPeak | CpuP50 | CpuP95 | CpuP99 => Unit::Percent,
+        }
+    }
+}
+
+/// How much more of a measure is not too much.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limit {
+    measure: Measure,
+    // Of what it was, and on top of that.
+    share: f64,
+    more: f64,
+}
+
+impl FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (measure, more) = text.split_once('=').ok_or("a limit is MEASURE=MORE, such as cpu=10%")?;
+        let measure = Measure::from_str(measure, false).map_err(|_| {
+            let keys: Vec<String> = Measure::value_variants().iter().map(|measure| measure.key()).collect();
+            format!("there is no measure \"{measure}\", but {}", keys.join(", "))
+        })?;
+        let mut limit = Self { measure, share: 0.0, more: 0.0 };
+        for part in more.split('+') {
+            match part.strip_suffix('%') {
+                Some(percent) => limit.share += number(percent)? / 100.0,
+                None => {
+                    limit.more += match measure.unit() {
+                        Unit::Nanoseconds => duration(part)?.as_nanos() as f64,
+                        Unit::Bytes => size(part)? as f64,
+                        Unit::Count => number(part)?,
+                        Unit::Percent => {
+                            return Err(format!(
+                                "\"{part}\": a limit of {} is a share of what it was, as 10%",
+                                measure.key()
+                            ));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(limit)
+    }
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let number = text.parse().ok().filter(|_| digits);
+    number.ok_or_else(|| format!("\"{text}\" is no number such as 10 or 2.5"))
+}
+
+impl Limit {
+    /// What it is of.
+    pub fn measure(&self) -> Measure {
+        self.measure
+    }
+
+    /// The most that may be there now, if there was `before` then.
+    pub fn most(&self, before: f64) -> f64 {
+        before + before * self.share + self.more
+    }
+}
+
+/// What a task did, or several together.
+#[derive(Clone, Debug, Default)]
+struct Did {
+    // CLOCK_BOOTTIME of the first and the last sample.
+    span: Option<(u64, u64)>,
+    user: u64,
+    system: u64,
+    minflt: u64,
+    majflt: u64,
+    lost: u64,
+    samples: u64,
+    rss: Vec<u64>,
+    cpu: Vec<f32>,
+}
+
+impl Did {
+    fn and(&mut self, other: &Self) {
+        self.span = match (self.span, other.span) {
+            (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+            (span, None) | (None, span) => span,
+        };
+        self.user = self.user.saturating_add(other.user);
+        self.system = self.system.saturating_add(other.system);
+        self.minflt = self.minflt.saturating_add(other.minflt);
+        self.majflt = self.majflt.saturating_add(other.majflt);
+        self.lost = self.lost.saturating_add(other.lost);
+        self.samples = self.samples.saturating_add(other.samples);
+        self.rss.extend(&other.rss);
+        self.cpu.extend(&other.cpu);
+    }
+}
+
+/// The value that a share of `values`, which are in order, do not exceed.
+fn percentile<T: Copy>(values: &[T], percent: usize) -> Option<T> {
+    let rank = values.len().saturating_mul(percent).div_ceil(100);
+    values.get(rank.saturating_sub(1)).copied()
+}
+
+/// The measures of tasks of one name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measures {
+    values: BTreeMap<Measure, f64>,
+    /// Samples.
+    pub samples: u64,
+    /// Samples that are missing.
+    pub lost: u64,
+}
+
+impl Measures {
+    fn of(mut did: Did) -> Self {
+        // What has exited has no memory, which says nothing about how much it needed.
+        did.rss.sort_unstable();
+        did.cpu.sort_unstable_by(f32::total_cmp);
+        let rss = |percent| percentile(&did.rss, percent).map(|rss| rss as f64);
+        let cpu = |percent| percentile(&did.cpu, percent).map(f64::from);
+        let values = Measure::value_variants().iter().filter_map(|&measure| {
+            let value = match measure {
+                Measure::Wall => did.span.map(|(from, to)| to.saturating_sub(from) as f64),
+                Measure::User => Some(did.user as f64),
+                Measure::System => Some(did.system as f64),
+                Measure::Cpu => Some(did.user.saturating_add(did.system) as f64),
+                Measure::Minflt => Some(did.minflt as f64),
+                Measure::Majflt => Some(did.majflt as f64),
+                Measure::PeakRss => rss(100),
+                Measure::RssP50 => rss(50),
+                Measure::RssP95 => rss(95),
+                Measure::RssP99 => rss(99),
+                Measure::CpuPeak => cpu(100),
+                Measure::CpuP50 => cpu(50),
+                Measure::CpuP95 => cpu(95),
+                Measure::CpuP99 => cpu(99),
+            };
+            Some((measure, value?))
+        });
+        Self { values: values.collect(), samples: did.samples, lost: did.lost }
+    }
+
+    /// The value of `measure`; none where the samples do not tell.
+    pub fn get(&self, measure: Measure) -> Option<f64> {
+        self.values.get(&measure).copied()
+    }
+}
+
+/// A task, as its samples come.
+#[derive(Debug)]
+struct Track {
+    name: Option<String>,
+    first: Sample,
+    last: Sample,
+    did: Did,
+}
+
+/// Reads what tasks did from their samples.
+#[derive(Debug, Default)]
+pub struct Tally {
+    series: Series,
+    tracks: FxHashMap<Id, Track>,
+}
+
+impl Tally {
+    /// Takes the next sample of a task that has this name now.
+    pub fn take(&mut self, sample: &Sample, name: Option<&str>) {
+        let Self { series, tracks } = self;
+        let fresh = || Track { name: None, first: *sample, last: *sample, did: Did::default() };
+        let track = tracks.entry(sample.id()).or_insert_with(fresh);
+        track.last = *sample;
+        if track.name.as_deref() != name {
+            track.name = name.map(str::to_owned);
+        }
+        let did = &mut track.did;
+        did.samples += 1;
+        if sample.mm_users > 0 {
+            did.rss.push(sample.rss);
+        }
+        series.push(*sample, |point| {
+            did.lost = did.lost.saturating_add(point.lost);
+            did.cpu.extend(point.rates.cpu.map(|cpu| cpu as f32));
+        });
+    }
+
+    /// What the tasks of each name did between their first and their last sample, whatever is missing in between; and all
+    /// of them together.
+    pub fn end(self) -> (BTreeMap<String, Measures>, Measures) {
+        let (mut groups, mut all) = (BTreeMap::<String, Did>::new(), Did::default());
+        for Track { name, first, last, mut did } in self.tracks.into_values() {
+            did.span = Some((first.time, last.time));
+            did.user = last.usr.saturating_sub(first.usr);
+            did.system = last.sys.saturating_sub(first.sys);
+            did.minflt = last.minflt.saturating_sub(first.minflt);
+            did.majflt = last.majflt.saturating_sub(first.majflt);
+            all.and(&did);
+            groups.entry(name.unwrap_or_default()).or_default().and(&did);
+        }
+        (groups.into_iter().map(|(name, did)| (name, Measures::of(did))).collect(), Measures::of(all))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn sample(pid: u32, seq: u64, ms: u64, rss: u64) -> Sample {
+        let (usr, users) = (ms * 1_000_000, u8::from(rss > 0));
+        let time = (seq + 1) * SECOND;
+        let line = format!(
+            "pid {pid} usr {usr} sys {usr} time {time} rss {rss} minflt {ms} majflt 1 mm_users {users} state S seq {seq} start 9"
+        );
+        Sample::parse(line.as_bytes()).unwrap()
+    }
+
+    fn limit(text: &str) -> Result<Limit, String> {
+        text.parse()
+    }
+
+    #[test]
+    fn limits() {
+        let most = |text: &str, before: f64| limit(text).unwrap().most(before);
+        assert_eq!(most("cpu=10%", 2e9), 2.2e9);
+        assert_eq!(most("cpu=10%+50ms", 1e9), 1.15e9);
+        assert_eq!(most("peak_rss=1MiB", 0.0), 1_048_576.0);
+        assert_eq!(most("majflt=3", 4.0), 7.0);
+        assert_eq!(most("cpu_p99=0%", 4.0), 4.0);
+        let bads = [
+            "",
+            "cpu",
+            "cpu=",
+            "cpu=10",
+            "cpu=-1%",
+            "cpu=nan%",
+            "cpu=%",
+            "majflt=1MiB",
+            "cpu_p99=5",
+            "x=1%",
+            "wall=1%+",
+        ];
+        for bad in bads {
+            assert!(limit(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn percentiles() {
+        let values: Vec<u32> = (1..=200).collect();
+        let percentiles: Vec<_> = [50, 95, 99, 100].map(|p| percentile(&values, p).unwrap()).to_vec();
+        assert_eq!(percentiles, [100, 190, 198, 200]);
+        assert_eq!(
+            (percentile(&[7], 50), percentile(&[7], 99), percentile::<u32>(&[], 50)),
+            (Some(7), Some(7), None)
+        );
+    }
+
+    #[test]
+    fn measures_of_tasks() {
+        let mut tally = Tally::default();
+        for (i, ms) in [0, 100, 150, 150].into_iter().enumerate() {
+            tally.take(&sample(1, i as u64, ms, 4096 * (i as u64 % 3)), Some(if i == 0 { "sh" } else { "sort" }));
+        }
+        // Two that are missing.
+        tally.take(&sample(2, 5, 1000, 1 << 20), Some("sort"));
+        tally.take(&sample(2, 8, 3000, 1 << 20), Some("sort"));
+        tally.take(&sample(3, 0, 5, 0), None);
+        let (groups, all) = tally.end();
+        assert_eq!(groups.keys().collect::<Vec<_>>(), ["", "sort"]);
+        let sort = &groups["sort"];
+        let get = |measure| sort.get(measure).unwrap();
+        assert_eq!((sort.samples, sort.lost, all.samples), (6, 2, 7));
+        assert_eq!(get(Measure::Wall), 8.0 * SECOND as f64);
+        assert_eq!((get(Measure::User), get(Measure::Cpu)), (2.15e9, 4.3e9));
+        assert_eq!((get(Measure::Minflt), get(Measure::Majflt)), (2150.0, 0.0));
+        assert_eq!((get(Measure::PeakRss), get(Measure::RssP50)), (1_048_576.0, 8192.0));
+        // None over the gap.
+        assert_eq!((get(Measure::CpuPeak), get(Measure::CpuP50)), (20.0, 10.0));
+        assert_eq!(groups[""].get(Measure::PeakRss), None, "one that has exited");
+        assert_eq!(groups[""].get(Measure::Wall), Some(0.0));
+    }
+}
