@@ -95,8 +95,9 @@ fn attempt(args: &Diff) -> Result<Verdict, Failure> {
         report.task(ALL, &all_before, &all_after)?;
     }
     // What is compared by no other name is part of all.
+    let versions = before.len() == 1 && after.len() == 1;
     for (path, groups, others) in [(&args.before, &before, &after), (&args.after, &after, &before)] {
-        let alone = |name: &&String| pairs.len() != 1 && !others.contains_key(*name);
+        let alone = |name: &&String| !versions && !others.contains_key(*name);
         for name in groups.keys().filter(alone) {
             report.remark(&format!("# {name} is only in {}", path.display()));
         }
