@@ -132,6 +132,12 @@ impl Chunk {
         tally
     }
 
+    /// Whether it says what is missing.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.kind == Kind::Lost
+    }
+
     /// How many samples are in it.
     #[must_use]
     pub fn samples(&self) -> usize {

@@ -246,7 +246,8 @@ impl Recorder {
         }
         self.encoder.flush();
         self.write()?;
-        if !self.dropping && !self.losses.is_empty() {
+        // (Summed up until there is room: at the end there is some for each task, not for each time that it lost something.)
+        if !self.dropping && !self.store.waits() && !self.losses.is_empty() {
             let lost: Vec<Lost> = self.take_losses();
             for chunk in taskmonitor_recording::Chunk::lost(&lost) {
                 self.store.put(chunk)?;

@@ -192,6 +192,11 @@ impl Store {
         self.most.saturating_sub(self.len).saturating_sub(self.kept())
     }
 
+    /// Whether chunks wait for room.
+    pub fn waits(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// Whether chunks wait for room, and are as many as may be: nothing more is to be put.
     pub fn brims(&self) -> bool {
         self.held_bytes >= HELD
@@ -322,12 +327,14 @@ impl Store {
     /// Ends the file, with what is `lost` and the module's `counts`, as far as there is room for that.
     pub fn finish(&mut self, losses: &[Lost], counts: &[Counts], end: &End) -> Result<(), Failure> {
         self.retry()?;
+        let mut told = Vec::new();
         for chunk in std::mem::take(&mut self.held) {
             self.lost = self.lost.saturating_add(chunk.samples() as u64);
             chunk.tally().into_iter().for_each(|(id, tally)| add(&mut self.dropped, id, tally));
+            told.extend(Some(chunk).filter(Chunk::is_lost));
         }
-        let losses = [lost(&self.dropped), losses.to_vec()].concat();
-        let (losses, counts, end) = (Chunk::lost(&losses), Chunk::counts(counts), Chunk::end(end));
+        told.extend(Chunk::lost(&[lost(&self.dropped), losses.to_vec()].concat()));
+        let (losses, counts, end) = (told, Chunk::counts(counts), Chunk::end(end));
         // What was kept back is for just this.
         let all = losses.iter().chain(&counts).chain([&end]).collect::<Vec<_>>();
         let most = losses.iter().chain([&end]).collect::<Vec<_>>();

@@ -426,6 +426,25 @@ fn no_room_until_the_end() {
 }
 
 #[test]
+fn what_was_missed_is_told_without_room() {
+    let system = wild_system(2000);
+    let path = system.path("a.rec");
+    let mut child = begin(&system, "a.rec", &[]);
+    wait_until("samples", || samples(&path).len() == 2000);
+    prlimit(&child, &(fs::metadata(&path).unwrap().len() + 6000).to_string());
+    system.write(TASKS, &task(267, [3000, 0, 0, 3], "wild").replace("start 267000000000", "start 1"));
+    system.append(FOLLOW, &wild(2003, 1000));
+    let mut first = [0; 20];
+    child.stderr.as_mut().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"taskmon: there is no");
+    let said = stop(child, Signal::SIGINT);
+    assert!(said.contains("1003 lost: 3 missed, 1000 without room in the file"), "{said}");
+    let mut lost = lost(&path);
+    lost.sort();
+    assert_eq!(lost, [(267, 3, 2003, Reason::Missed), (267, 1000, 3003, Reason::NoSpace)]);
+}
+
+#[test]
 fn killed() {
     let system = recorded();
     let path = system.path("a.rec");
