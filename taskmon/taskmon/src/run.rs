@@ -8,6 +8,7 @@ use std::io;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -46,6 +47,7 @@ use taskmonitor::Reason;
 use taskmonitor::Root;
 use taskmonitor::Sample;
 use taskmonitor::Task;
+use taskmonitor::readable;
 use taskmonitor_recording::Why;
 
 use crate::Failure;
@@ -208,8 +210,7 @@ fn attempt(monitor: &Monitor, args: &Run, record: Option<&Record>, booted: Optio
 /// The name of the command, fit for a terminal.
 fn name(command: &[OsString]) -> String {
     let command = command.first().map(Path::new).unwrap_or(Path::new(""));
-    let name = command.file_name().unwrap_or(command.as_os_str()).to_string_lossy();
-    name.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    readable(command.file_name().unwrap_or(command.as_os_str()).as_bytes())
 }
 
 /// The command as it may have been typed.
