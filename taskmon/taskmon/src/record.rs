@@ -94,7 +94,6 @@ pub struct Recorder {
     encoder: Encoder,
     store: Store,
     known: FxHashMap<Id, Known>,
-    tasks: u64,
     // Not written yet, and sums of all.
     losses: FxHashMap<(Id, Reason), Lost>,
     lost: FxHashMap<Reason, u64>,
@@ -150,7 +149,6 @@ impl Recorder {
             encoder: Encoder::new(head),
             store: Store::create(path, most)?,
             known,
-            tasks: 0,
             losses: FxHashMap::default(),
             lost: FxHashMap::default(),
             looks: 0,
@@ -196,7 +194,6 @@ impl Recorder {
             self.look_soon |= gap;
             known.exited = sample.state.exited();
             if !std::mem::replace(&mut known.recorded, true) {
-                self.tasks += 1;
                 if let Some(name) = &known.name {
                     self.encoder.name(id, name);
                 }
@@ -368,7 +365,7 @@ impl Recorder {
         Ok(Recorded {
             path: self.path,
             samples: self.store.samples(),
-            tasks: self.tasks,
+            tasks: self.store.tasks(),
             time: self.begun.elapsed(),
             bytes: self.store.bytes(),
             lost: Reason::ALL.into_iter().filter_map(|r| Some((r, *self.lost.get(&r)?))).collect(),
@@ -381,7 +378,7 @@ impl Recorder {
         format!(
             "{}  {}, {}, {}, {lost} lost",
             clock(self.begun.elapsed()),
-            plural(self.tasks, "task"),
+            plural(self.store.tasks(), "task"),
             plural(self.store.samples(), "sample"),
             bytes(self.store.bytes()),
         )

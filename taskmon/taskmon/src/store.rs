@@ -25,6 +25,7 @@ use nix::fcntl::fallocate;
 use nix::sys::resource::Resource;
 use nix::sys::resource::getrlimit;
 use rustc_hash::FxHashMap;
+use rustc_hash::FxHashSet;
 use taskmonitor::Id;
 use taskmonitor::Sample;
 use taskmonitor_recording::Chunk;
@@ -63,6 +64,7 @@ pub struct Store {
     keep: u64,
     number: u32,
     samples: u64,
+    tasks: FxHashSet<Id>,
     // Whether it has become as large as it may.
     ended: bool,
     held: VecDeque<Chunk>,
@@ -148,6 +150,7 @@ impl Store {
             keep: KEPT,
             number: 0,
             samples: 0,
+            tasks: FxHashSet::default(),
             ended: false,
             held: VecDeque::new(),
             held_bytes: 0,
@@ -180,6 +183,11 @@ impl Store {
     /// How many samples are in it.
     pub fn samples(&self) -> u64 {
         self.samples
+    }
+
+    /// Of how many tasks they are.
+    pub fn tasks(&self) -> u64 {
+        self.tasks.len() as u64
     }
 
     /// Whether it has become as large as it may.
@@ -263,6 +271,7 @@ impl Store {
             Written::Yes => {
                 self.number = self.number.wrapping_add(1);
                 self.samples += chunk.samples() as u64;
+                self.tasks.extend(chunk.ids());
             }
             Written::NoRoom => {}
             Written::Ended => self.ended = true,

@@ -354,6 +354,19 @@ fn no_larger_than_it_may_be() {
     }
 }
 
+#[test]
+fn tasks_that_found_no_place_do_not_count() {
+    let system = System::new();
+    let all = 1000..4000;
+    system.write(FOLLOW, &all.clone().map(|pid| line(pid, 0, 0, 1, 1)).collect::<String>());
+    system.write(TASKS, &all.map(|pid| task(pid, [1, 0, 0, 0], &format!("number {pid}"))).collect::<String>());
+    let path = system.path("a.rec");
+    let (_, err, _) = system.said(&["record", "-o", path.to_str().unwrap(), "--max-size", "16KiB"]);
+    let count = samples(&path).len();
+    assert!((10..3000).contains(&count), "{count}");
+    assert!(err.contains(&format!(": {count} samples of {count} tasks in ")), "{err}");
+}
+
 fn prlimit(child: &Child, limit: &str) {
     let pid = child.id().to_string();
     let status = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={limit}:unlimited")]).status();
@@ -504,6 +517,22 @@ fn a_command() {
     let (info, _, _) = system.said(&["info", "-i", path.to_str().unwrap()]);
     assert!(info.contains("  command  sh -c cd ") && info.contains("with the command, whose status was 3"), "{info}");
     assert_eq!(system.said(&["record", "-o", path.to_str().unwrap(), "--", "/nothing/there"]).2, 127);
+    assert_eq!((end(&path).why, end(&path).status), (Why::Command, Some(127)));
+}
+
+#[test]
+fn a_command_that_cannot_be_recorded_to_its_end() {
+    let system = recorded();
+    let path = system.path("a.rec");
+    let script = "mv tasks gone; while [ ! -e go ]; do sleep 0.02; done; exit 3";
+    let script = format!("cd {}; {}", system.path("").display(), script.replacen("tasks", TASKS, 1));
+    let mut child = begin(&system, "a.rec", &["--", "sh", "-c", &script]);
+    let mut said = [0; 30];
+    child.stderr.as_mut().unwrap().read_exact(&mut said).unwrap();
+    assert_eq!(&said, b"taskmon: no more is recorded: ");
+    system.write("go", "");
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    assert_eq!((end(&path).why, end(&path).status), (Why::Failed, None));
 }
 
 /// A recording as it could be, of known times.
