@@ -277,6 +277,19 @@ fn a_name_that_changes() {
 }
 
 #[test]
+fn a_task_that_had_exited_before() {
+    let system = recorded();
+    system.append(FOLLOW, &line(267, 10, 10, 0, 0).replace("state S", "state X"));
+    let exited = task(267, [8, 0, 0, 3], "busy").replace("state S", "state X").replace("time 109", "time 110");
+    system.write(TASKS, &exited);
+    let path = system.path("a.rec");
+    let args = ["record", "-o", path.to_str().unwrap(), "--new", "--duration", "60s", "267"];
+    let (_, err, status) = system.said(&args);
+    assert!(err.ends_with("(all of the tasks are gone)\n") && status == 0, "{err}");
+    assert_eq!((end(&path).why, samples(&path).len()), (Why::Gone, 0));
+}
+
+#[test]
 fn only_a_new_file_or_a_recording() {
     let system = recorded();
     let path = system.path("a.rec");
