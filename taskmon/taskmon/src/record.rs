@@ -304,7 +304,7 @@ impl Recorder {
         }
         // Of one that has been removed, some samples may have been read before the look; after the next one there are none.
         let looks = self.looks;
-        let (losses, sums) = (&mut self.losses, &mut self.lost);
+        let (losses, sums, store) = (&mut self.losses, &mut self.lost, &mut self.store);
         self.known.retain(|&id, known| {
             if known.seen + 1 >= looks {
                 return true;
@@ -314,6 +314,7 @@ impl Recorder {
             if known.chosen {
                 note(losses, sums, &lost);
             }
+            store.forget(id);
             false
         });
         self.looked = Instant::now();

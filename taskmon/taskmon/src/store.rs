@@ -64,7 +64,9 @@ pub struct Store {
     keep: u64,
     number: u32,
     samples: u64,
+    // Tasks of which there is a sample in it, and how many more there were that are gone for good.
     tasks: FxHashSet<Id>,
+    gone: u64,
     // Whether it has become as large as it may.
     ended: bool,
     held: VecDeque<Chunk>,
@@ -151,6 +153,7 @@ impl Store {
             number: 0,
             samples: 0,
             tasks: FxHashSet::default(),
+            gone: 0,
             ended: false,
             held: VecDeque::new(),
             held_bytes: 0,
@@ -187,7 +190,12 @@ impl Store {
 
     /// Of how many tasks they are.
     pub fn tasks(&self) -> u64 {
-        self.tasks.len() as u64
+        self.gone.saturating_add(self.tasks.len() as u64)
+    }
+
+    /// No more samples come of the task `id`.
+    pub fn forget(&mut self, id: Id) {
+        self.gone += u64::from(self.tasks.remove(&id));
     }
 
     /// Whether it has become as large as it may.

@@ -290,6 +290,20 @@ fn a_task_that_had_exited_before() {
 }
 
 #[test]
+fn tasks_that_were_removed_count_once() {
+    let system = recorded();
+    let path = system.path("a.rec");
+    let child = begin(&system, "a.rec", &[]);
+    wait_until("samples", || samples(&path).len() == 17);
+    system.write(TASKS, "");
+    system.append(FOLLOW, &line(267, 12, 12, 1, 1));
+    // That nobody knows why is told when the task is.
+    wait_until("the removal", || lost(&path).iter().any(|lost| lost.3 == Reason::Unknown));
+    let said = stop(child, Signal::SIGINT);
+    assert!(said.contains("18 samples of 2 tasks in "), "{said}");
+}
+
+#[test]
 fn only_a_new_file_or_a_recording() {
     let system = recorded();
     let path = system.path("a.rec");
