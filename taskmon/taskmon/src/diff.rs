@@ -50,14 +50,15 @@ const COLUMNS: [Column; 8] = [
 /// `taskmon diff`
 pub fn diff(args: &Diff) -> ExitCode {
     match attempt(args) {
-        Ok(Verdict { unknown, .. }) if !unknown.is_empty() => {
-            say(format_args!("has a limit, but is not known in both recordings: {}", unknown.join(", ")));
-            ExitCode::from(FAILED)
-        }
-        Ok(Verdict { beyond, .. }) if beyond.is_empty() => ExitCode::SUCCESS,
-        Ok(Verdict { beyond, .. }) => {
-            say(format_args!("beyond its limit: {}", beyond.join(", ")));
-            ExitCode::from(BEYOND)
+        Ok(Verdict { beyond, unknown }) => {
+            if !beyond.is_empty() {
+                say(format_args!("beyond its limit: {}", beyond.join(", ")));
+            }
+            if !unknown.is_empty() {
+                say(format_args!("has a limit, but is not known in both recordings: {}", unknown.join(", ")));
+                return ExitCode::from(FAILED);
+            }
+            if beyond.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(BEYOND) }
         }
         // Who reads only the beginning may not take that for the verdict.
         Err(failure) => {

@@ -157,6 +157,11 @@ fn a_limit_of_what_is_not_known_is_no_success() {
     let expected = "taskmon: has a limit, but is not known in both recordings: sort cpu_p99\n";
     assert_eq!((said.as_str(), status), (expected, 2));
     assert_eq!(pair.said(&["--limit", "cpu=10%"]).2, 0);
+    // What is beyond its limit is said nevertheless.
+    let pair = Pair::new(&short, &[task(7, "sort", 400, 90)]);
+    let (_, said, status) = pair.said(&["--limit", "cpu_p99=10%", "--limit", "cpu=10%"]);
+    let expected = format!("taskmon: beyond its limit: sort cpu\n{expected}");
+    assert_eq!((said.as_str(), status), (expected.as_str(), 2));
 }
 
 #[test]
