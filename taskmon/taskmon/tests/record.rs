@@ -614,6 +614,21 @@ fn what_is_in_it() {
 }
 
 #[test]
+fn a_task_that_was_chosen_by_its_name_stays_so() {
+    let system = System::new();
+    let path = system.path("a.rec");
+    let mut writer = Writer::new(fs::File::create(&path).unwrap(), Head::default()).unwrap();
+    for (second, name) in ["sh", "make", "cc1"].into_iter().enumerate() {
+        let sample = Sample::parse(line(267, second as u64, second as u64, 1, 1).as_bytes()).unwrap();
+        writer.name(sample.id(), name.as_bytes()).unwrap();
+        writer.sample(&sample).unwrap();
+    }
+    writer.flush().unwrap();
+    let args = ["show", "-i", path.to_str().unwrap(), "--format", "csv", "--fields", "name", "--name", "make"];
+    assert_eq!(system.said(&args), ("name\nmake\ncc1\n".to_owned(), String::new(), 0));
+}
+
+#[test]
 fn damaged() {
     let system = System::new();
     let path = known(&system);
