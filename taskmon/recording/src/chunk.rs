@@ -132,6 +132,17 @@ impl Chunk {
         tally
     }
 
+    /// The tasks of the samples in it, each as often as it has some.
+    pub fn ids(&self) -> impl Iterator<Item = Id> {
+        self.samples.iter().map(|&(id, _)| id)
+    }
+
+    /// Whether it says what is missing.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.kind == Kind::Lost
+    }
+
     /// How many samples are in it.
     #[must_use]
     pub fn samples(&self) -> usize {

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::io::Cursor;
+use std::io::Read;
+use std::io::Seek;
 use std::path::Path;
 use std::time::Duration;
 
@@ -145,12 +147,46 @@ fn many_tasks() {
         history.iter().map(|s| Lost { id: s.id(), count: 1, before: s.seq, reason: Reason::Missed }).collect();
     writer.lost(&lost).unwrap();
     let bytes = writer.end(&End { why: Why::Duration, time: 0, status: None }).unwrap();
+    // (To begin afresh each time would take 80 bytes of each.)
+    assert!(bytes.len() < 25 * history.len(), "{}", bytes.len());
     let (_, events, damage) = read(&bytes).unwrap();
     assert_eq!(damage, Damage::default());
     assert_eq!(samples(&events), history);
     let losses: Vec<Lost> =
         events.iter().filter_map(|event| if let Event::Lost(lost) = event { Some(*lost) } else { None }).collect();
     assert_eq!(losses, lost);
+}
+
+#[test]
+fn more_tasks_than_may_go_on() {
+    let last = (1 << 20) + 7;
+    let one = |pid| Sample { pid, start: u64::from(pid), ..history(1, 1)[0] };
+    let mut writer = Writer::new(Vec::new(), head()).unwrap();
+    for pid in (0..last).chain([0, last - 1]) {
+        writer.sample(&one(pid)).unwrap();
+    }
+    let bytes = writer.end(&End { why: Why::Duration, time: 0, status: None }).unwrap();
+    let mut reader = Reader::of(Cursor::new(bytes), Path::new("FILE")).unwrap();
+    for pid in (0..last).chain([0, last - 1]) {
+        assert_eq!(reader.next().unwrap(), Some(Event::Sample(one(pid))));
+    }
+    assert_eq!(reader.damage(), Damage::default());
+}
+
+#[test]
+fn names_of_tasks_that_are_gone_are_not_kept() {
+    let mut writer = Writer::new(Vec::new(), head()).unwrap();
+    let (stays, gone) = (history(1, 40_000), Id { pid: 7, start: 7 });
+    writer.name(stays[0].id(), b"stays").unwrap();
+    writer.name(gone, b"gone").unwrap();
+    for sample in &stays {
+        writer.sample(sample).unwrap();
+    }
+    let bytes = writer.end(&End { why: Why::Duration, time: 0, status: None }).unwrap();
+    let named =
+        |id| read(&bytes).unwrap().1.iter().filter(|e| matches!(e, Event::Name { id: i, .. } if *i == id)).count();
+    // (It is written anew once, as it could just have come.)
+    assert!(named(gone) <= 2 && named(stays[0].id()) > 2, "{} {}", named(gone), named(stays[0].id()));
 }
 
 /// What a sample takes, in a file that is flushed once a second.
@@ -280,6 +316,58 @@ fn what_is_not_known_is_skipped() {
     assert_eq!((events, damage), (vec![Event::End(end)], Damage::default()));
 }
 
+/// A chunk as it stands in a file, whatever is in it.
+fn chunk(kind: u8, number: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![kind];
+    bytes.extend_from_slice(&number.to_le_bytes());
+    bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(payload);
+    let crc = crc32fast::hash(&bytes);
+    [&b"\xf5TM\0"[..], &bytes, &crc.to_le_bytes()].concat()
+}
+
+#[test]
+fn nothing_goes_on_from_samples_that_are_none() {
+    let begun =
+        [taskmonitor_recording::beginning(), chunk(1, 0, b"booted 0\n"), chunk(3, 1, &[1, 0, 5, 9, 0, 0])].concat();
+    // One more of task 0, two seconds later.
+    let more = [0, 1, 0, 4];
+    let (_, events, damage) = read(&[&begun[..], &chunk(3, 2, &more)].concat()).unwrap();
+    assert_eq!((samples(&events).len(), damage), (2, Damage::default()));
+    // Of a task that there is not; and what is behind it.
+    let (_, events, damage) = read(&[&begun[..], &chunk(3, 2, &[0, 20]), &chunk(3, 3, &more)].concat()).unwrap();
+    assert_eq!((samples(&events).len(), damage), (1, Damage { places: 1, skipped: 1, ..Damage::default() }));
+}
+
+/// Counts what is read.
+struct Counting<'a>(Cursor<Vec<u8>>, &'a std::cell::Cell<usize>);
+
+impl Read for Counting<'_> {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.0.read(to)?;
+        self.1.set(self.1.get() + count);
+        Ok(count)
+    }
+}
+
+impl Seek for Counting<'_> {
+    fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
+#[test]
+fn a_length_that_is_none_makes_nobody_read_all() {
+    let mut long = chunk(3, 1, &[]);
+    long[9..13].copy_from_slice(&(1_u32 << 30).to_le_bytes());
+    let end = chunk(6, 1, b"why stopped\n");
+    let file = [taskmonitor_recording::beginning(), chunk(1, 0, b"booted 0\n"), long, end, vec![0; 8 << 20]].concat();
+    let count = std::cell::Cell::new(0);
+    let mut reader = Reader::of(Counting(Cursor::new(file), &count), Path::new("FILE")).unwrap();
+    assert_eq!(reader.next().unwrap(), Some(Event::End(End { why: Why::Stopped, time: 0, status: None })));
+    assert!(count.get() < 1 << 20, "{}", count.get());
+}
+
 #[test]
 fn refused() {
     let (bytes, _) = recording(&history(1, 1), 1);
@@ -391,14 +479,7 @@ proptest! {
     fn any_payloads(chunks in prop::collection::vec((0..8_u8, prop::collection::vec(any::<u8>(), 0..100)), 0..20)) {
         let (mut bytes, _) = recording(&history(2, 3), 2);
         for (number, (kind, payload)) in chunks.into_iter().enumerate() {
-            let begin = bytes.len();
-            bytes.extend_from_slice(b"\xf5TM\0");
-            bytes.push(kind);
-            bytes.extend_from_slice(&(number as u32 + 9).to_le_bytes());
-            bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-            bytes.extend_from_slice(&payload);
-            let crc = crc32fast::hash(&bytes[begin + 4..]);
-            bytes.extend_from_slice(&crc.to_le_bytes());
+            bytes.extend(chunk(kind, number as u32 + 9, &payload));
         }
         let (_, events, damage) = read(&bytes).unwrap();
         prop_assert!(samples(&events).len() >= 6);

@@ -33,7 +33,7 @@ use crate::times::duration;
 Without a command, taskmon is taskmon top.
 
 Exit status: 0; 1 if something failed, or the module is missing or may not be used; 2 for a mistake on the command \
-line; that of the command for `taskmon run`."
+line; that of the command for `taskmon run` and `taskmon record -- COMMAND`; for `taskmon diff`, see there."
 )]
 pub struct Cli {
     /// The folder in which sys and proc lie
@@ -369,7 +369,7 @@ pub struct ExportCsv {
 Measures: wall, user, system, cpu (both), minflt, majflt, peak_rss, rss_p50, rss_p95, rss_p99, cpu_peak, cpu_p50, \
 cpu_p95, cpu_p99.
 
-Exit status: 0; 1 if something is beyond its limit; 2 if the recordings cannot be compared.
+Exit status: 0; 1 if something is beyond its limit; 2 if that cannot be told.
 
 Examples:
   taskmon diff old.rec new.rec

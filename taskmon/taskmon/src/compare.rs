@@ -141,8 +141,8 @@ struct Did {
     majflt: u64,
     lost: u64,
     samples: u64,
-    rss: Vec<u64>,
-    cpu: Vec<f32>,
+    rss: Spread,
+    cpu: Spread,
 }
 
 impl Did {
@@ -157,15 +157,47 @@ impl Did {
         self.majflt = self.majflt.saturating_add(other.majflt);
         self.lost = self.lost.saturating_add(other.lost);
         self.samples = self.samples.saturating_add(other.samples);
-        self.rss.extend(&other.rss);
-        self.cpu.extend(&other.cpu);
+        self.rss.and(&other.rss);
+        self.cpu.and(&other.cpu);
     }
 }
 
-/// The value that a share of `values`, which are in order, do not exceed.
-fn percentile<T: Copy>(values: &[T], percent: usize) -> Option<T> {
-    let rank = values.len().saturating_mul(percent).div_ceil(100);
-    values.get(rank.saturating_sub(1)).copied()
+/// How often which values came, none of which is negative. So that this takes no more memory for more of them, each is kept to 12
+/// binary digits, but for the highest.
+#[derive(Clone, Debug, Default)]
+struct Spread {
+    // In the order of the values, as such floating-point numbers are in that of their bits.
+    counts: BTreeMap<u64, u64>,
+    most: Option<f64>,
+}
+
+impl Spread {
+    /// Bits of a value that are not kept.
+    const LEFT_OUT: u32 = f64::MANTISSA_DIGITS - 12;
+
+    fn add(&mut self, value: f64) {
+        let nearest = value.to_bits().saturating_add(1 << (Self::LEFT_OUT - 1)) >> Self::LEFT_OUT;
+        *self.counts.entry(nearest).or_default() += 1;
+        self.most = Some(self.most.map_or(value, |most| most.max(value)));
+    }
+
+    fn and(&mut self, other: &Self) {
+        for (&value, &count) in &other.counts {
+            *self.counts.entry(value).or_default() += count;
+        }
+        self.most = [self.most, other.most].into_iter().flatten().reduce(f64::max);
+    }
+
+    /// The value that a share of all do not exceed.
+    fn percentile(&self, percent: u64) -> Option<f64> {
+        let rank = self.counts.values().sum::<u64>().saturating_mul(percent).div_ceil(100);
+        let mut below = 0;
+        let (value, _) = self.counts.iter().find(|&(_, count)| {
+            below += count;
+            below >= rank
+        })?;
+        self.most.map(|most| most.min(f64::from_bits(value << Self::LEFT_OUT)))
+    }
 }
 
 /// The measures of tasks of one name.
@@ -179,12 +211,7 @@ pub struct Measures {
 }
 
 impl Measures {
-    fn of(mut did: Did) -> Self {
-        // What has exited has no memory, which says nothing about how much it needed.
-        did.rss.sort_unstable();
-        did.cpu.sort_unstable_by(f32::total_cmp);
-        let rss = |percent| percentile(&did.rss, percent).map(|rss| rss as f64);
-        let cpu = |percent| percentile(&did.cpu, percent).map(f64::from);
+    fn of(did: &Did) -> Self {
         let values = Measure::value_variants().iter().filter_map(|&measure| {
             let value = match measure {
                 Measure::Wall => did.span.map(|(from, to)| to.saturating_sub(from) as f64),
@@ -193,14 +220,14 @@ impl Measures {
                 Measure::Cpu => Some(did.user.saturating_add(did.system) as f64),
                 Measure::Minflt => Some(did.minflt as f64),
                 Measure::Majflt => Some(did.majflt as f64),
-                Measure::PeakRss => rss(100),
-                Measure::RssP50 => rss(50),
-                Measure::RssP95 => rss(95),
-                Measure::RssP99 => rss(99),
-                Measure::CpuPeak => cpu(100),
-                Measure::CpuP50 => cpu(50),
-                Measure::CpuP95 => cpu(95),
-                Measure::CpuP99 => cpu(99),
+                Measure::PeakRss => did.rss.most,
+                Measure::RssP50 => did.rss.percentile(50),
+                Measure::RssP95 => did.rss.percentile(95),
+                Measure::RssP99 => did.rss.percentile(99),
+                Measure::CpuPeak => did.cpu.most,
+                Measure::CpuP50 => did.cpu.percentile(50),
+                Measure::CpuP95 => did.cpu.percentile(95),
+                Measure::CpuP99 => did.cpu.percentile(99),
             };
             Some((measure, value?))
         });
@@ -241,12 +268,13 @@ impl Tally {
         }
         let did = &mut track.did;
         did.samples += 1;
+        // (What has exited has no memory, which says nothing about how much it needed.)
         if sample.mm_users > 0 {
-            did.rss.push(sample.rss);
+            did.rss.add(sample.rss as f64);
         }
         series.push(*sample, |point| {
             did.lost = did.lost.saturating_add(point.lost);
-            did.cpu.extend(point.rates.cpu.map(|cpu| cpu as f32));
+            point.rates.cpu.into_iter().for_each(|cpu| did.cpu.add(cpu));
         });
     }
 
@@ -263,7 +291,7 @@ impl Tally {
             all.and(&did);
             groups.entry(name.unwrap_or_default()).or_default().and(&did);
         }
-        (groups.into_iter().map(|(name, did)| (name, Measures::of(did))).collect(), Measures::of(all))
+        (groups.into_iter().map(|(name, did)| (name, Measures::of(&did))).collect(), Measures::of(&all))
     }
 }
 
@@ -313,15 +341,38 @@ mod tests {
         }
     }
 
+    fn spread(values: impl IntoIterator<Item = f64>) -> Spread {
+        let mut spread = Spread::default();
+        values.into_iter().for_each(|value| spread.add(value));
+        spread
+    }
+
     #[test]
     fn percentiles() {
-        let values: Vec<u32> = (1..=200).collect();
-        let percentiles: Vec<_> = [50, 95, 99, 100].map(|p| percentile(&values, p).unwrap()).to_vec();
-        assert_eq!(percentiles, [100, 190, 198, 200]);
-        assert_eq!(
-            (percentile(&[7], 50), percentile(&[7], 99), percentile::<u32>(&[], 50)),
-            (Some(7), Some(7), None)
-        );
+        let (mut odd, even): (Vec<u32>, Vec<u32>) = (1..=200).partition(|n| n % 2 == 1);
+        odd.reverse();
+        let mut all = spread(odd.into_iter().map(f64::from));
+        all.and(&spread(even.into_iter().map(f64::from)));
+        assert_eq!([50, 95, 99, 100].map(|p| all.percentile(p).unwrap()), [100.0, 190.0, 198.0, 200.0]);
+        assert_eq!(all.most, Some(200.0));
+        let one = spread([7.0]);
+        assert_eq!((one.percentile(50), one.percentile(99), spread([]).percentile(50)), (Some(7.0), Some(7.0), None));
+        let zeros = spread([0.0, 0.0, 0.0, 1.5]);
+        assert_eq!((zeros.percentile(50), zeros.percentile(99)), (Some(0.0), Some(1.5)));
+    }
+
+    #[test]
+    fn many_values_take_no_more_memory_than_some() {
+        let most = 1_000_000_u64;
+        let all = spread((1..=most).map(|n| (n * 4097) as f64));
+        assert!(all.counts.len() < 50_000, "{}", all.counts.len());
+        for percent in [1, 50, 95, 99] {
+            let (is, exact) = (all.percentile(percent).unwrap(), (most / 100 * percent * 4097) as f64);
+            assert!((is / exact - 1.0).abs() < 0.0003, "{percent}: {is} {exact}");
+        }
+        assert_eq!(all.most, Some((most * 4097) as f64));
+        // (The nearest with 12 digits is more.)
+        assert_eq!(spread([0.1; 9]).percentile(50), Some(0.1));
     }
 
     #[test]

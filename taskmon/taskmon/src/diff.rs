@@ -50,14 +50,15 @@ const COLUMNS: [Column; 8] = [
 /// `taskmon diff`
 pub fn diff(args: &Diff) -> ExitCode {
     match attempt(args) {
-        Ok(Verdict { unknown, .. }) if !unknown.is_empty() => {
-            say(format_args!("has a limit, but is not known in both recordings: {}", unknown.join(", ")));
-            ExitCode::from(FAILED)
-        }
-        Ok(Verdict { beyond, .. }) if beyond.is_empty() => ExitCode::SUCCESS,
-        Ok(Verdict { beyond, .. }) => {
-            say(format_args!("beyond its limit: {}", beyond.join(", ")));
-            ExitCode::from(BEYOND)
+        Ok(Verdict { beyond, unknown }) => {
+            if !beyond.is_empty() {
+                say(format_args!("beyond its limit: {}", beyond.join(", ")));
+            }
+            if !unknown.is_empty() {
+                say(format_args!("has a limit, but is not known in both recordings: {}", unknown.join(", ")));
+                return ExitCode::from(FAILED);
+            }
+            if beyond.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(BEYOND) }
         }
         // Who reads only the beginning may not take that for the verdict.
         Err(failure) => {
@@ -95,8 +96,9 @@ fn attempt(args: &Diff) -> Result<Verdict, Failure> {
         report.task(ALL, &all_before, &all_after)?;
     }
     // What is compared by no other name is part of all.
+    let versions = before.len() == 1 && after.len() == 1;
     for (path, groups, others) in [(&args.before, &before, &after), (&args.after, &after, &before)] {
-        let alone = |name: &&String| pairs.len() != 1 && !others.contains_key(*name);
+        let alone = |name: &&String| !versions && !others.contains_key(*name);
         for name in groups.keys().filter(alone) {
             report.remark(&format!("# {name} is only in {}", path.display()));
         }

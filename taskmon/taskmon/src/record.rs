@@ -94,7 +94,6 @@ pub struct Recorder {
     encoder: Encoder,
     store: Store,
     known: FxHashMap<Id, Known>,
-    tasks: u64,
     // Not written yet, and sums of all.
     losses: FxHashMap<(Id, Reason), Lost>,
     lost: FxHashMap<Reason, u64>,
@@ -150,7 +149,6 @@ impl Recorder {
             encoder: Encoder::new(head),
             store: Store::create(path, most)?,
             known,
-            tasks: 0,
             losses: FxHashMap::default(),
             lost: FxHashMap::default(),
             looks: 0,
@@ -196,7 +194,6 @@ impl Recorder {
             self.look_soon |= gap;
             known.exited = sample.state.exited();
             if !std::mem::replace(&mut known.recorded, true) {
-                self.tasks += 1;
                 if let Some(name) = &known.name {
                     self.encoder.name(id, name);
                 }
@@ -246,7 +243,8 @@ impl Recorder {
         }
         self.encoder.flush();
         self.write()?;
-        if !self.dropping && !self.losses.is_empty() {
+        // (Summed up until there is room: at the end there is some for each task, not for each time that it lost something.)
+        if !self.dropping && !self.store.waits() && !self.losses.is_empty() {
             let lost: Vec<Lost> = self.take_losses();
             for chunk in taskmonitor_recording::Chunk::lost(&lost) {
                 self.store.put(chunk)?;
@@ -306,7 +304,7 @@ impl Recorder {
         }
         // Of one that has been removed, some samples may have been read before the look; after the next one there are none.
         let looks = self.looks;
-        let (losses, sums) = (&mut self.losses, &mut self.lost);
+        let (losses, sums, store) = (&mut self.losses, &mut self.lost, &mut self.store);
         self.known.retain(|&id, known| {
             if known.seen + 1 >= looks {
                 return true;
@@ -316,6 +314,7 @@ impl Recorder {
             if known.chosen {
                 note(losses, sums, &lost);
             }
+            store.forget(id);
             false
         });
         self.looked = Instant::now();
@@ -367,7 +366,7 @@ impl Recorder {
         Ok(Recorded {
             path: self.path,
             samples: self.store.samples(),
-            tasks: self.tasks,
+            tasks: self.store.tasks(),
             time: self.begun.elapsed(),
             bytes: self.store.bytes(),
             lost: Reason::ALL.into_iter().filter_map(|r| Some((r, *self.lost.get(&r)?))).collect(),
@@ -380,7 +379,7 @@ impl Recorder {
         format!(
             "{}  {}, {}, {}, {lost} lost",
             clock(self.begun.elapsed()),
-            plural(self.tasks, "task"),
+            plural(self.store.tasks(), "task"),
             plural(self.store.samples(), "sample"),
             bytes(self.store.bytes()),
         )

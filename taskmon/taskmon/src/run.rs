@@ -8,6 +8,7 @@ use std::io;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -46,6 +47,7 @@ use taskmonitor::Reason;
 use taskmonitor::Root;
 use taskmonitor::Sample;
 use taskmonitor::Task;
+use taskmonitor::readable;
 use taskmonitor_recording::Why;
 
 use crate::Failure;
@@ -161,7 +163,10 @@ fn attempt(monitor: &Monitor, args: &Run, record: Option<&Record>, booted: Optio
     watch.await_last(monitor);
     watch.log.flush();
     // (While the module knows the task.)
-    let recorded = watch.log.end(ended.as_ref().ok().map(|(_, status)| code(*status)));
+    let recorded = watch.log.end(ended.as_ref().ok().map(|(fate, status)| match fate {
+        Fate::Failed(error) => cannot(*error),
+        Fate::Command(_) | Fate::Ended => code(*status),
+    }));
     let (fate, status) = match ended {
         Ok(ended) => ended,
         Err(failure) => {
@@ -182,7 +187,7 @@ fn attempt(monitor: &Monitor, args: &Run, record: Option<&Record>, booted: Optio
         Fate::Failed(error) => {
             let name = if watch.name.is_empty() { "\"\"" } else { &watch.name };
             say(format_args!("cannot run {name}: {}", error.desc()));
-            return Ok(if error == Errno::ENOENT { NOT_FOUND } else { CANNOT_RUN });
+            return Ok(cannot(error));
         }
     };
     // Whatever fails from here on: the command has run.
@@ -205,11 +210,15 @@ fn attempt(monitor: &Monitor, args: &Run, record: Option<&Record>, booted: Optio
     Ok(code(status))
 }
 
+/// The exit status for a command that cannot be run.
+fn cannot(error: Errno) -> u8 {
+    if error == Errno::ENOENT { NOT_FOUND } else { CANNOT_RUN }
+}
+
 /// The name of the command, fit for a terminal.
 fn name(command: &[OsString]) -> String {
     let command = command.first().map(Path::new).unwrap_or(Path::new(""));
-    let name = command.file_name().unwrap_or(command.as_os_str()).to_string_lossy();
-    name.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    readable(command.file_name().unwrap_or(command.as_os_str()).as_bytes())
 }
 
 /// The command as it may have been typed.
@@ -481,7 +490,8 @@ impl Recording {
         self.samples.clear();
         if let Err(e) = done {
             say(format_args!("no more is recorded: {e}"));
-            self.recorder = None;
+            // What is there is to end soundly.
+            self.end(Why::Failed, None);
         } else if recorder.full() {
             self.end(Why::MaxSize, None);
         } else if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
@@ -491,7 +501,10 @@ impl Recording {
 
     fn end(&mut self, why: Why, status: Option<u8>) {
         let Some(mut recorder) = self.recorder.take() else { return };
-        match recorder.look().and_then(|()| recorder.end(why, status)) {
+        if why != Why::Failed {
+            recorder.look().unwrap_or_else(say);
+        }
+        match recorder.end(why, status) {
             Ok(recorded) => self.recorded = Some(recorded),
             Err(e) => say(format_args!("the recording has no end: {e}")),
         }

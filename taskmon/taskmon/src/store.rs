@@ -25,6 +25,7 @@ use nix::fcntl::fallocate;
 use nix::sys::resource::Resource;
 use nix::sys::resource::getrlimit;
 use rustc_hash::FxHashMap;
+use rustc_hash::FxHashSet;
 use taskmonitor::Id;
 use taskmonitor::Sample;
 use taskmonitor_recording::Chunk;
@@ -63,6 +64,9 @@ pub struct Store {
     keep: u64,
     number: u32,
     samples: u64,
+    // Tasks of which there is a sample in it, and how many more there were that are gone for good.
+    tasks: FxHashSet<Id>,
+    gone: u64,
     // Whether it has become as large as it may.
     ended: bool,
     held: VecDeque<Chunk>,
@@ -148,6 +152,8 @@ impl Store {
             keep: KEPT,
             number: 0,
             samples: 0,
+            tasks: FxHashSet::default(),
+            gone: 0,
             ended: false,
             held: VecDeque::new(),
             held_bytes: 0,
@@ -182,6 +188,16 @@ impl Store {
         self.samples
     }
 
+    /// Of how many tasks they are.
+    pub fn tasks(&self) -> u64 {
+        self.gone.saturating_add(self.tasks.len() as u64)
+    }
+
+    /// No more samples come of the task `id`.
+    pub fn forget(&mut self, id: Id) {
+        self.gone += u64::from(self.tasks.remove(&id));
+    }
+
     /// Whether it has become as large as it may.
     pub fn ended(&self) -> bool {
         self.ended
@@ -190,6 +206,11 @@ impl Store {
     /// How much larger it may still become.
     pub fn left(&self) -> u64 {
         self.most.saturating_sub(self.len).saturating_sub(self.kept())
+    }
+
+    /// Whether chunks wait for room.
+    pub fn waits(&self) -> bool {
+        !self.held.is_empty()
     }
 
     /// Whether chunks wait for room, and are as many as may be: nothing more is to be put.
@@ -258,6 +279,7 @@ impl Store {
             Written::Yes => {
                 self.number = self.number.wrapping_add(1);
                 self.samples += chunk.samples() as u64;
+                self.tasks.extend(chunk.ids());
             }
             Written::NoRoom => {}
             Written::Ended => self.ended = true,
@@ -322,12 +344,14 @@ impl Store {
     /// Ends the file, with what is `lost` and the module's `counts`, as far as there is room for that.
     pub fn finish(&mut self, losses: &[Lost], counts: &[Counts], end: &End) -> Result<(), Failure> {
         self.retry()?;
+        let mut told = Vec::new();
         for chunk in std::mem::take(&mut self.held) {
             self.lost = self.lost.saturating_add(chunk.samples() as u64);
             chunk.tally().into_iter().for_each(|(id, tally)| add(&mut self.dropped, id, tally));
+            told.extend(Some(chunk).filter(Chunk::is_lost));
         }
-        let losses = [lost(&self.dropped), losses.to_vec()].concat();
-        let (losses, counts, end) = (Chunk::lost(&losses), Chunk::counts(counts), Chunk::end(end));
+        told.extend(Chunk::lost(&[lost(&self.dropped), losses.to_vec()].concat()));
+        let (losses, counts, end) = (told, Chunk::counts(counts), Chunk::end(end));
         // What was kept back is for just this.
         let all = losses.iter().chain(&counts).chain([&end]).collect::<Vec<_>>();
         let most = losses.iter().chain([&end]).collect::<Vec<_>>();

@@ -141,6 +141,14 @@ fn several_tasks() {
 }
 
 #[test]
+fn what_only_one_has_is_said_though_there_is_one_pair() {
+    let pair = Pair::new(&[task(1, "web", 100, 9), task(4, "cron", 1, 9)], &[task(5, "web", 100, 9)]);
+    let (table, said, status) = pair.said(&[]);
+    assert_eq!((said.as_str(), status), ("", 0));
+    assert!(table.ends_with("# cron is only in before\n"), "{table}");
+}
+
+#[test]
 fn a_limit_of_what_is_not_known_is_no_success() {
     let mut short = [task(9, "sort", 480, 99)];
     short[0].missing = 1..11;
@@ -149,6 +157,11 @@ fn a_limit_of_what_is_not_known_is_no_success() {
     let expected = "taskmon: has a limit, but is not known in both recordings: sort cpu_p99\n";
     assert_eq!((said.as_str(), status), (expected, 2));
     assert_eq!(pair.said(&["--limit", "cpu=10%"]).2, 0);
+    // What is beyond its limit is said nevertheless.
+    let pair = Pair::new(&short, &[task(7, "sort", 400, 90)]);
+    let (_, said, status) = pair.said(&["--limit", "cpu_p99=10%", "--limit", "cpu=10%"]);
+    let expected = format!("taskmon: beyond its limit: sort cpu\n{expected}");
+    assert_eq!((said.as_str(), status), (expected.as_str(), 2));
 }
 
 #[test]

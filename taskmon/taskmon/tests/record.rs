@@ -277,6 +277,33 @@ fn a_name_that_changes() {
 }
 
 #[test]
+fn a_task_that_had_exited_before() {
+    let system = recorded();
+    system.append(FOLLOW, &line(267, 10, 10, 0, 0).replace("state S", "state X"));
+    let exited = task(267, [8, 0, 0, 3], "busy").replace("state S", "state X").replace("time 109", "time 110");
+    system.write(TASKS, &exited);
+    let path = system.path("a.rec");
+    let args = ["record", "-o", path.to_str().unwrap(), "--new", "--duration", "60s", "267"];
+    let (_, err, status) = system.said(&args);
+    assert!(err.ends_with("(all of the tasks are gone)\n") && status == 0, "{err}");
+    assert_eq!((end(&path).why, samples(&path).len()), (Why::Gone, 0));
+}
+
+#[test]
+fn tasks_that_were_removed_count_once() {
+    let system = recorded();
+    let path = system.path("a.rec");
+    let child = begin(&system, "a.rec", &[]);
+    wait_until("samples", || samples(&path).len() == 17);
+    system.write(TASKS, "");
+    system.append(FOLLOW, &line(267, 12, 12, 1, 1));
+    // That nobody knows why is told when the task is.
+    wait_until("the removal", || lost(&path).iter().any(|lost| lost.3 == Reason::Unknown));
+    let said = stop(child, Signal::SIGINT);
+    assert!(said.contains("18 samples of 2 tasks in "), "{said}");
+}
+
+#[test]
 fn only_a_new_file_or_a_recording() {
     let system = recorded();
     let path = system.path("a.rec");
@@ -354,6 +381,19 @@ fn no_larger_than_it_may_be() {
     }
 }
 
+#[test]
+fn tasks_that_found_no_place_do_not_count() {
+    let system = System::new();
+    let all = 1000..4000;
+    system.write(FOLLOW, &all.clone().map(|pid| line(pid, 0, 0, 1, 1)).collect::<String>());
+    system.write(TASKS, &all.map(|pid| task(pid, [1, 0, 0, 0], &format!("number {pid}"))).collect::<String>());
+    let path = system.path("a.rec");
+    let (_, err, _) = system.said(&["record", "-o", path.to_str().unwrap(), "--max-size", "16KiB"]);
+    let count = samples(&path).len();
+    assert!((10..3000).contains(&count), "{count}");
+    assert!(err.contains(&format!(": {count} samples of {count} tasks in ")), "{err}");
+}
+
 fn prlimit(child: &Child, limit: &str) {
     let pid = child.id().to_string();
     let status = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={limit}:unlimited")]).status();
@@ -426,6 +466,25 @@ fn no_room_until_the_end() {
 }
 
 #[test]
+fn what_was_missed_is_told_without_room() {
+    let system = wild_system(2000);
+    let path = system.path("a.rec");
+    let mut child = begin(&system, "a.rec", &[]);
+    wait_until("samples", || samples(&path).len() == 2000);
+    prlimit(&child, &(fs::metadata(&path).unwrap().len() + 6000).to_string());
+    system.write(TASKS, &task(267, [3000, 0, 0, 3], "wild").replace("start 267000000000", "start 1"));
+    system.append(FOLLOW, &wild(2003, 1000));
+    let mut first = [0; 20];
+    child.stderr.as_mut().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"taskmon: there is no");
+    let said = stop(child, Signal::SIGINT);
+    assert!(said.contains("1003 lost: 3 missed, 1000 without room in the file"), "{said}");
+    let mut lost = lost(&path);
+    lost.sort();
+    assert_eq!(lost, [(267, 3, 2003, Reason::Missed), (267, 1000, 3003, Reason::NoSpace)]);
+}
+
+#[test]
 fn killed() {
     let system = recorded();
     let path = system.path("a.rec");
@@ -485,6 +544,22 @@ fn a_command() {
     let (info, _, _) = system.said(&["info", "-i", path.to_str().unwrap()]);
     assert!(info.contains("  command  sh -c cd ") && info.contains("with the command, whose status was 3"), "{info}");
     assert_eq!(system.said(&["record", "-o", path.to_str().unwrap(), "--", "/nothing/there"]).2, 127);
+    assert_eq!((end(&path).why, end(&path).status), (Why::Command, Some(127)));
+}
+
+#[test]
+fn a_command_that_cannot_be_recorded_to_its_end() {
+    let system = recorded();
+    let path = system.path("a.rec");
+    let script = "mv tasks gone; while [ ! -e go ]; do sleep 0.02; done; exit 3";
+    let script = format!("cd {}; {}", system.path("").display(), script.replacen("tasks", TASKS, 1));
+    let mut child = begin(&system, "a.rec", &["--", "sh", "-c", &script]);
+    let mut said = [0; 30];
+    child.stderr.as_mut().unwrap().read_exact(&mut said).unwrap();
+    assert_eq!(&said, b"taskmon: no more is recorded: ");
+    system.write("go", "");
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    assert_eq!((end(&path).why, end(&path).status), (Why::Failed, None));
 }
 
 /// A recording as it could be, of known times.
@@ -536,6 +611,21 @@ fn what_is_in_it() {
     let before = fs::read(path).unwrap();
     assert_eq!(system.said(&["export-csv", "-i", path, "-o", path]).2, 1);
     assert_eq!(fs::read(path).unwrap(), before);
+}
+
+#[test]
+fn a_task_that_was_chosen_by_its_name_stays_so() {
+    let system = System::new();
+    let path = system.path("a.rec");
+    let mut writer = Writer::new(fs::File::create(&path).unwrap(), Head::default()).unwrap();
+    for (second, name) in ["sh", "make", "cc1"].into_iter().enumerate() {
+        let sample = Sample::parse(line(267, second as u64, second as u64, 1, 1).as_bytes()).unwrap();
+        writer.name(sample.id(), name.as_bytes()).unwrap();
+        writer.sample(&sample).unwrap();
+    }
+    writer.flush().unwrap();
+    let args = ["show", "-i", path.to_str().unwrap(), "--format", "csv", "--fields", "name", "--name", "make"];
+    assert_eq!(system.said(&args), ("name\nmake\ncc1\n".to_owned(), String::new(), 0));
 }
 
 #[test]

@@ -338,7 +338,7 @@ fn signals_are_passed_on() {
             &format!("trap 'exit 42' {number}; echo ready; while :; do sleep 0.01; done"),
         );
         caught.signal(signal);
-        assert_eq!(caught.end().0, Some(42), "{name}");
+        assert_eq!(caught.wait().0, Some(42), "{name}");
         assert_eq!(module.period(), 1_000_000);
         if matches!(name, "WINCH" | "CONT") {
             continue;

@@ -107,8 +107,8 @@ impl Task {
         self.usr.saturating_add(self.sys)
     }
 
-    /// The name for people: what is no UTF-8 is replaced, and so are control characters, which a task can put into
-    /// its own name to play with a terminal.
+    /// The name for people: what is no UTF-8 is replaced, and so are control characters, and those that turn the direction of
+    /// a text, which a task can put into its own name to play with a terminal.
     #[must_use]
     pub fn name(&self) -> String {
         readable(&self.comm)
@@ -118,7 +118,11 @@ impl Task {
 /// The name `comm` for people: see [`Task::name`].
 #[must_use]
 pub fn readable(comm: &[u8]) -> String {
-    let replaced = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let plays = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let replaced = |c: char| if plays(c) { char::REPLACEMENT_CHARACTER } else { c };
     String::from_utf8_lossy(comm).chars().map(replaced).collect()
 }
 

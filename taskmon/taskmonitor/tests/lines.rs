@@ -51,6 +51,8 @@ fn a_name_cannot_play_with_a_terminal() {
                               usr 0 sys 0 time 3 rss 0 mm_users 0 comm ",
     );
     assert_eq!(empty.unwrap().comm, b"");
+    let turns = "a\u{202e}b\u{200f}\u{2066}\u{2028}\u{9b}é日";
+    assert_eq!(taskmonitor::readable(turns.as_bytes()), "a\u{fffd}b\u{fffd}\u{fffd}\u{fffd}\u{fffd}é日");
 }
 
 #[test]
