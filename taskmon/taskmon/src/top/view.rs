@@ -348,7 +348,7 @@ pub fn draw_header(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         let from = if left { x } else { x + wide.saturating_sub(width(&text)) };
         let style = if sorted { style.add_modifier(Modifier::BOLD | Modifier::UNDERLINED) } else { style };
         put(buffer, from, area.y, &text, wide, style);
-        x += wide + 1;
+        x = x.saturating_add(wide + 1);
     }
 }
 
@@ -408,7 +408,7 @@ fn draw_row(buffer: &mut Buffer, area: Rect, model: &Model, row: &Row, look: Loo
         let left = matches!(column, Column::Name | Column::State);
         let from = if left { x } else { x + wide.saturating_sub(width(&text)) };
         put(buffer, from, area.y, &text, wide, style);
-        x += wide + 1;
+        x = x.saturating_add(wide + 1);
     }
 }
 
