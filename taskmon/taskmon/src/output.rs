@@ -11,6 +11,7 @@ use std::io::Seek;
 use std::io::SeekFrom;
 use std::io::Write;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -374,6 +375,8 @@ pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
 pub fn replaceable(path: &Path) -> io::Result<()> {
     match place_of(path)? {
         Some((place, _)) => beside(&place).and_then(|(new, _)| fs::remove_file(new)),
+        // (Who reads a pipe would take the end of that for the end of all.)
+        None if fs::metadata(path)?.file_type().is_fifo() => Ok(()),
         None => fs::OpenOptions::new().write(true).open(path).map(|_| ()),
     }
 }
