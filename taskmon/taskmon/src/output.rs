@@ -274,6 +274,24 @@ pub fn bytes(count: u64) -> String {
     text
 }
 
+/// `1,234,567`
+pub fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 sample`, `2 samples`
+pub fn many(count: u64, thing: &str) -> String {
+    format!("{} {thing}{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
 /// A file of whole lines, also when there is no room for more.
 pub struct Whole(File);
 
@@ -504,6 +522,12 @@ mod tests {
         for rate in [0.05, 7.125, 99.99, 1234.5, 999_999_999_999.9, 1e12, 1e15, 1e300] {
             assert_eq!(text(rate), format!("{rate:.3}"));
         }
+    }
+
+    #[test]
+    fn counts_for_people() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([many(1, "sample"), many(0, "sample")], ["1 sample", "0 samples"]);
     }
 
     #[test]

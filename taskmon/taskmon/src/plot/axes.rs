@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
-use super::text::count;
+use crate::output::grouped;
 
 /// An axis from 0 to a round number.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,7 +67,11 @@ impl Scale {
             return format!("{}{unit}", short.strip_suffix(".0").unwrap_or(&short));
         }
         let digits = (0..6).find(|&d| (self.step * 10_f64.powi(d)).fract().abs() < 1e-6).unwrap_or(6);
-        if digits == 0 { count(value.round() as u64) } else { format!("{value:.*}", digits.unsigned_abs() as usize) }
+        if digits == 0 {
+            grouped(value.round() as u64)
+        } else {
+            format!("{value:.*}", digits.unsigned_abs() as usize)
+        }
     }
 }
 

@@ -8,6 +8,8 @@ use taskmonitor::Id;
 use taskmonitor::Sample;
 
 use super::text;
+use crate::output::grouped;
+use crate::output::many;
 use crate::rate::Point;
 use crate::reduce::Past;
 use crate::reduce::Span;
@@ -242,21 +244,20 @@ impl Picture {
                 let rss = self.used.iter().filter(|(id, _)| !placed.contains(id)).map(|(_, used)| used.rss);
                 spans.push(instant(until, rss.fold(0, u64::saturating_add)));
             }
-            let name = format!("{} other{}", text::count(left as u64), if left == 1 { "" } else { "s" });
+            let name = many(left as u64, "other");
             tracks.extend(Track::new(name, None, spans, None));
         }
         let title = match (tracks.as_slice(), left) {
             ([track], _) => track.full_name(),
             (tracks, 0) => format!("{} tasks", tracks.len()),
-            _ => format!("{} tasks: the {} that used most, and the others", text::count(count as u64), shown),
+            _ => format!("{} tasks: the {} that used most, and the others", grouped(count as u64), shown),
         };
-        let samples = text::some(self.samples, "sample");
+        let samples = many(self.samples, "sample");
         let samples = match self.lost {
             0 => samples,
-            lost => format!("{samples}, {} missing", text::count(lost)),
+            lost => format!("{samples}, {} missing", grouped(lost)),
         };
-        let faults =
-            format!("{} minor, {} major page faults", text::count(self.faults.0), text::count(self.faults.1));
+        let faults = format!("{} minor, {} major page faults", grouped(self.faults.0), grouped(self.faults.1));
         let mut facts = vec![samples, faults];
         if since < until {
             facts.insert(0, text::duration(until - since));

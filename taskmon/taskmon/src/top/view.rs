@@ -29,6 +29,8 @@ use super::model::Row;
 use super::model::Values;
 use crate::cli::Sort;
 use crate::output::bytes;
+use crate::output::grouped;
+use crate::output::many;
 
 /// Less is not enough for a table.
 pub const LEAST: (u16, u16) = (40, 10);
@@ -104,24 +106,6 @@ fn width(text: &str) -> u16 {
 }
 
 // --- the head ---
-
-/// `1 task`, `2 tasks`.
-fn many(count: u64, what: &str) -> String {
-    format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
-}
-
-/// `1,234,567`
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
 
 /// `1.5s`, `2m`, `1h30m`: in at most two units.
 fn short(nanoseconds: u64) -> String {
