@@ -347,12 +347,13 @@ fn rate(value: Option<f64>, wide: u16) -> String {
     }
 }
 
-/// `123`, `12.3k`, `4.5M`, ...
+/// `123`, `12.3k`, `456k`, `4.5M`, ...: in at most five columns.
 fn amount(value: f64) -> String {
     let mut value = value;
     for unit in ["", "k", "M", "G", "T"] {
         if value < 999.5 || value.is_nan() {
-            return if unit.is_empty() { format!("{value:.0}") } else { format!("{value:.1}{unit}") };
+            let digits = if unit.is_empty() || value >= 99.95 { 0 } else { 1 };
+            return format!("{value:.digits$}{unit}");
         }
         value /= 1000.0;
     }
