@@ -11,6 +11,7 @@ use std::io::Seek;
 use std::io::SeekFrom;
 use std::io::Write;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -273,6 +274,24 @@ pub fn bytes(count: u64) -> String {
     text
 }
 
+/// `1,234,567`
+pub fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 sample`, `2 samples`
+pub fn many(count: u64, thing: &str) -> String {
+    format!("{} {thing}{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
 /// A file of whole lines, also when there is no room for more.
 pub struct Whole(File);
 
@@ -374,6 +393,8 @@ pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
 pub fn replaceable(path: &Path) -> io::Result<()> {
     match place_of(path)? {
         Some((place, _)) => beside(&place).and_then(|(new, _)| fs::remove_file(new)),
+        // (Who reads a pipe would take the end of that for the end of all.)
+        None if fs::metadata(path)?.file_type().is_fifo() => Ok(()),
         None => fs::OpenOptions::new().write(true).open(path).map(|_| ()),
     }
 }
@@ -501,6 +522,12 @@ mod tests {
         for rate in [0.05, 7.125, 99.99, 1234.5, 999_999_999_999.9, 1e12, 1e15, 1e300] {
             assert_eq!(text(rate), format!("{rate:.3}"));
         }
+    }
+
+    #[test]
+    fn counts_for_people() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([many(1, "sample"), many(0, "sample")], ["1 sample", "0 samples"]);
     }
 
     #[test]

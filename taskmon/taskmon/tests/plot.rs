@@ -17,6 +17,8 @@ use taskmonitor::Sample;
 use taskmonitor_recording::Head;
 use taskmonitor_recording::Writer;
 
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// Two tasks over 30 s, one of which has a gap and exits.
 fn history() -> String {
     let ms = 1_000_000_u64;
@@ -198,6 +200,19 @@ fn mistakes_and_failures() {
     fails(&system, &["plot", "-o", system.path("sys").to_str().unwrap()], 1, "cannot write ");
     fails(&system, &["plot", "-o", "/dev/full"], 1, "cannot write /dev/full: No space left");
     fails(&system, &["plot", "-i", path, "-o", "-"], 1, "picture.svg");
+}
+
+/// Who reads a pipe gets all of the picture, in one piece.
+#[test]
+fn into_a_pipe() {
+    let system = recorded();
+    let path = system.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let reader = std::process::Command::new("cat").arg(&path).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let plot = system.taskmon().args(["plot", "-o", path.to_str().unwrap()]).timeout(LIMIT).output().unwrap();
+    assert!(plot.status.success(), "{plot:?}");
+    let read = reader.wait_with_output().unwrap().stdout;
+    assert_eq!(String::from_utf8(read).unwrap(), system.said(&["plot", "-o", "-"]).0);
 }
 
 /// On a disk that is full, the picture that was there stays.

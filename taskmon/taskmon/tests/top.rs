@@ -84,6 +84,13 @@ fn once(system: &System, args: &[&str], columns: &str) -> (String, String, i32) 
 }
 
 #[test]
+fn as_wide_as_can_be() {
+    let (out, err, status) = once(&system(), &["top", "--once"], "65535");
+    assert_eq!((err.as_str(), status), ("", 0));
+    assert!(out.contains("CPU peaks in "), "{out}");
+}
+
+#[test]
 fn a_frame() {
     let system = system();
     for (columns, name) in [("80", "top-80"), ("120", "top-120"), ("40", "top-40")] {

@@ -8,6 +8,8 @@ use taskmonitor::Id;
 use taskmonitor::Sample;
 
 use super::text;
+use crate::output::grouped;
+use crate::output::many;
 use crate::rate::Point;
 use crate::reduce::Past;
 use crate::reduce::Span;
@@ -242,21 +244,20 @@ impl Picture {
                 let rss = self.used.iter().filter(|(id, _)| !placed.contains(id)).map(|(_, used)| used.rss);
                 spans.push(instant(until, rss.fold(0, u64::saturating_add)));
             }
-            let name = format!("{} other{}", text::count(left as u64), if left == 1 { "" } else { "s" });
+            let name = many(left as u64, "other");
             tracks.extend(Track::new(name, None, spans, None));
         }
         let title = match (tracks.as_slice(), left) {
             ([track], _) => track.full_name(),
             (tracks, 0) => format!("{} tasks", tracks.len()),
-            _ => format!("{} tasks: the {} that used most, and the others", text::count(count as u64), shown),
+            _ => format!("{} tasks: the {} that used most, and the others", grouped(count as u64), shown),
         };
-        let samples = text::some(self.samples, "sample");
+        let samples = many(self.samples, "sample");
         let samples = match self.lost {
             0 => samples,
-            lost => format!("{samples}, {} missing", text::count(lost)),
+            lost => format!("{samples}, {} missing", grouped(lost)),
         };
-        let faults =
-            format!("{} minor, {} major page faults", text::count(self.faults.0), text::count(self.faults.1));
+        let faults = format!("{} minor, {} major page faults", grouped(self.faults.0), grouped(self.faults.1));
         let mut facts = vec![samples, faults];
         if since < until {
             facts.insert(0, text::duration(until - since));
@@ -392,7 +393,8 @@ impl Sum {
         self.shift += 1;
         let (old, first) = (self.first, self.first >> 1);
         let mut bins: Vec<Bin> = Vec::new();
-        for (number, bin) in (old..).zip(&self.bins) {
+        for (i, bin) in (0..).zip(&self.bins) {
+            let number: u64 = old + i;
             match bins.get_mut(((number >> 1) - first) as usize) {
                 Some(wider) => wider.add(bin),
                 None => bins.push(*bin),
@@ -404,9 +406,10 @@ impl Sum {
     /// Those in which anything is known. What they have is the mean.
     fn spans(&self) -> Vec<Span> {
         let begin = |number: u64| number << self.shift;
-        let mut spans: Vec<(u64, u64, Bin)> = (self.first..)
+        let mut spans: Vec<(u64, u64, Bin)> = (0..)
             .zip(&self.bins)
-            .map(|(number, bin)| {
+            .map(|(i, bin)| {
+                let number: u64 = self.first + i;
                 let end = (begin(number) | ((1 << self.shift) - 1)).saturating_add(1);
                 (begin(number).max(self.ends.0), end.min(self.ends.1), *bin)
             })
@@ -482,6 +485,16 @@ mod tests {
         assert_eq!(spans.iter().map(|s| (s.since, s.until)).collect::<Vec<_>>(), [(0, 32), (32, 64)]);
         assert_eq!(spans.iter().map(|s| (s.usr, s.rss.0)).collect::<Vec<_>>(), [(48, 150), (32, 100)]);
         assert_eq!(spans[0].cpu, Some((150.0, 150.0)));
+    }
+
+    #[test]
+    fn a_sum_at_the_end_of_time() {
+        let end = u64::MAX;
+        let mut sum = Sum::new(2);
+        sum.add(&span(end, end, 0, 7));
+        sum.add(&span(end - 64, end, 64, 100));
+        sum.add(&span(0, 64, 64, 100));
+        assert_eq!(sum.spans().iter().map(|s| s.usr).collect::<Vec<_>>(), [64, 64]);
     }
 
     proptest! {

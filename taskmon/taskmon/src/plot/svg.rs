@@ -30,6 +30,8 @@ use super::layout::Contents;
 use super::layout::Frame;
 use super::layout::Layout;
 use super::text;
+use crate::output::grouped;
+use crate::output::many;
 use crate::reduce::Span;
 
 /// The colour of each place, and the dashes of its line.
@@ -657,7 +659,7 @@ impl Drawing<'_> {
         for (gap, from, until) in remarks.into_iter().filter(|_| said && frame.height >= 20.0) {
             let what = match gap.lost {
                 Some(0) => vec!["not monitored".to_owned()],
-                Some(lost) => vec![format!("{} missing", text::some(lost, "sample")), text::count(lost)],
+                Some(lost) => vec![format!("{} missing", many(lost, "sample")), grouped(lost)],
                 None => vec!["samples missing".to_owned(), "missing".to_owned()],
             };
             let fits = |what: &&String| text::width(what, SMALL, false) + 16.0 <= until - from;

@@ -2,6 +2,8 @@
 
 //! Text in a picture: what may be in it, how wide it is, how numbers are said.
 
+use crate::output::grouped;
+
 /// The most characters of a name. (A task's own has 15 bytes at most, a title may be a whole command line.)
 const LONGEST: usize = 200;
 
@@ -74,27 +76,9 @@ pub fn fit(text: &str, most: f64, width: impl Fn(&str) -> f64, ellipsis: &str) -
     shorter(fitting.checked_sub(1).and_then(|last| ends.get(last)).copied().unwrap_or(0))
 }
 
-/// `1,234,567`
-pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1 sample`, `2 samples`
-pub fn some(number: u64, thing: &str) -> String {
-    format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
-}
-
 /// `7.3 %`, `43 %`
 pub fn percent(value: f64) -> String {
-    if value < 9.95 { format!("{value:.1} %") } else { format!("{} %", count(value.round() as u64)) }
+    if value < 9.95 { format!("{value:.1} %") } else { format!("{} %", grouped(value.round() as u64)) }
 }
 
 /// `12.3 MiB`
@@ -158,8 +142,6 @@ mod tests {
 
     #[test]
     fn numbers() {
-        assert_eq!([count(0), count(999), count(1000), count(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([some(1, "sample"), some(0, "sample")], ["1 sample", "0 samples"]);
         assert_eq!(
             [percent(0.0), percent(9.94), percent(9.96), percent(1600.2)],
             ["0.0 %", "9.9 %", "10 %", "1,600 %"]

@@ -308,6 +308,33 @@ fn a_frame_as_text() {
 }
 
 #[test]
+fn numbers_keep_their_units() {
+    let doing = &SOME[0];
+    let last = sample(doing, 0, 0, 'S');
+    for (missed, shown) in [
+        (0, "0"),
+        (999, "999"),
+        (1000, "1.0k"),
+        (99_949, "99.9k"),
+        (99_951, "100k"),
+        (858_934, "859k"),
+        (999_600, "1.0M"),
+        (u64::MAX, "many"),
+    ] {
+        let mut model = empty(Origin::Module);
+        model.tasks(&[Task { missed, ..task(doing, &last, 0) }]);
+        model.tick();
+        let mut line = String::new();
+        view::plain::<()>(&model, 80, |next| {
+            line = next.to_owned();
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(line.split_whitespace().nth(8), Some(shown), "{line}");
+    }
+}
+
+#[test]
 fn what_is_selected_stands_out_without_colours_too() {
     for colour in [false, true] {
         let mut model = module(&SOME, 20);

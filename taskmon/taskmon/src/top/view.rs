@@ -29,6 +29,8 @@ use super::model::Row;
 use super::model::Values;
 use crate::cli::Sort;
 use crate::output::bytes;
+use crate::output::grouped;
+use crate::output::many;
 
 /// Less is not enough for a table.
 pub const LEAST: (u16, u16) = (40, 10);
@@ -104,24 +106,6 @@ fn width(text: &str) -> u16 {
 }
 
 // --- the head ---
-
-/// `1 task`, `2 tasks`.
-fn many(count: u64, what: &str) -> String {
-    format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
-}
-
-/// `1,234,567`
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
 
 /// `1.5s`, `2m`, `1h30m`: in at most two units.
 fn short(nanoseconds: u64) -> String {
@@ -348,7 +332,7 @@ pub fn draw_header(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         let from = if left { x } else { x + wide.saturating_sub(width(&text)) };
         let style = if sorted { style.add_modifier(Modifier::BOLD | Modifier::UNDERLINED) } else { style };
         put(buffer, from, area.y, &text, wide, style);
-        x += wide + 1;
+        x = x.saturating_add(wide + 1);
     }
 }
 
@@ -363,12 +347,13 @@ fn rate(value: Option<f64>, wide: u16) -> String {
     }
 }
 
-/// `123`, `12.3k`, `4.5M`, ...
+/// `123`, `12.3k`, `456k`, `4.5M`, ...: in at most five columns.
 fn amount(value: f64) -> String {
     let mut value = value;
     for unit in ["", "k", "M", "G", "T"] {
         if value < 999.5 || value.is_nan() {
-            return if unit.is_empty() { format!("{value:.0}") } else { format!("{value:.1}{unit}") };
+            let digits = if unit.is_empty() || value >= 99.95 { 0 } else { 1 };
+            return format!("{value:.digits$}{unit}");
         }
         value /= 1000.0;
     }
@@ -408,7 +393,7 @@ fn draw_row(buffer: &mut Buffer, area: Rect, model: &Model, row: &Row, look: Loo
         let left = matches!(column, Column::Name | Column::State);
         let from = if left { x } else { x + wide.saturating_sub(width(&text)) };
         put(buffer, from, area.y, &text, wide, style);
-        x += wide + 1;
+        x = x.saturating_add(wide + 1);
     }
 }
 
