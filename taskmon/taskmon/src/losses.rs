@@ -24,13 +24,15 @@ pub struct Mark {
     reclaimed: u64,
     // Of the newest sample.
     time: u64,
+    // In memory.
+    held: u64,
 }
 
 impl Mark {
     /// Those in `task`.
     pub fn of(task: &Task) -> Self {
-        let &Task { taken, missed, evicted, reclaimed, time, .. } = task;
-        Self { instants: taken.saturating_add(missed), missed, evicted, reclaimed, time }
+        let &Task { samples: held, taken, missed, evicted, reclaimed, time, .. } = task;
+        Self { instants: taken.saturating_add(missed), missed, evicted, reclaimed, time, held }
     }
 
     /// How many samples had gone.
@@ -166,7 +168,7 @@ impl Account {
 
     /// Whether all samples have been read that there were when the counts were `mark`.
     pub fn has_read(&self, mark: Mark) -> bool {
-        self.without_the_rest(mark).instants <= self.next
+        mark.held == 0 || self.without_the_rest(mark).instants <= self.next
     }
 
     /// Whether all that is missing is accounted for.
@@ -246,7 +248,7 @@ mod tests {
     }
 
     fn mark(instants: u64, missed: u64, evicted: u64, reclaimed: u64) -> Mark {
-        Mark { instants, missed, evicted, reclaimed, time: 0 }
+        Mark { instants, missed, evicted, reclaimed, time: 0, held: 1 }
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub const WRITES: Duration = Duration::from_secs(1);
 const LOOKS: Duration = Duration::from_secs(2);
 /// Where samples are missing, and where there are new tasks, the look comes earlier.
 const LOOKS_SOON: Duration = Duration::from_millis(100);
+/// Samples of before the end are waited for no longer.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// A look takes no more of the time than one part in so many.
 const SHARE: u32 = 20;
 
@@ -327,6 +329,12 @@ impl Recorder {
         self.known.values().all(|known| !known.chosen || known.account.settled())
     }
 
+    /// Whether all samples have been read that there were at the last look.
+    fn has_read_all(&self) -> bool {
+        let read = |known: &Known| known.mark.is_none_or(|mark| known.account.has_read(mark));
+        self.known.values().all(|known| !known.chosen || read(known))
+    }
+
     /// Why it has to end now, if it has to.
     fn over(&self) -> Option<Why> {
         if self.store.ended() {
@@ -565,21 +573,22 @@ fn go_on(
             std::thread::sleep(rest.min(left()));
         }
     };
-    // What was sampled until now.
+    // What was sampled until now. That there is nothing more may be said of what was there when it was read last: what the module
+    // counts says whether that was all. (What is gone before it could be read never comes.)
     let end = boottime()?;
-    for _ in 0..5 {
-        // That there is nothing more may be said of what was there when it was read last; after that, it is of now.
-        for _ in 0..2 {
-            while recorder.over() != Some(Why::MaxSize) && read(follow, recorder, &mut samples)? {
-                if samples.last().is_some_and(|sample| sample.time > end) {
-                    break;
-                }
-            }
+    let patience = Instant::now() + PATIENCE;
+    let mut behind = false;
+    loop {
+        while !behind && !recorder.full() && read(follow, recorder, &mut samples)? {
+            behind = samples.last().is_some_and(|sample| sample.time > end);
         }
         recorder.look()?;
-        if recorder.settled() {
+        let all = recorder.settled() && (behind || recorder.full() || recorder.has_read_all());
+        if all || Instant::now() >= patience {
             break;
         }
+        behind = false;
+        follow.wait(Some(Duration::from_millis(10)))?;
     }
     Ok(why)
 }
