@@ -414,7 +414,7 @@ impl Watch {
         }
     }
 
-    /// Waits for the last sample of a command that has ended, if it is recorded: that one has its exact totals. It comes at the next
+    /// Waits for the last sample of a command that has ended, if it is recorded or drawn: that one has its exact totals. It comes at the next
     /// instant; for one that is far off, nobody waits.
     fn await_last(&mut self, monitor: &Monitor) {
         const LONGEST: Duration = Duration::from_millis(250);
@@ -462,8 +462,6 @@ struct Recording {
     deadline: Option<Instant>,
     // What was read at once.
     samples: Vec<Sample>,
-    // Whether the last sample of the command was among it.
-    last: bool,
 }
 
 impl Recording {
@@ -479,14 +477,13 @@ impl Recording {
         };
         let recorder = Recorder::new(monitor, wanted, &clock)?;
         let deadline = args.duration.and_then(|duration| Instant::now().checked_add(duration));
-        Ok(Self { recorder: Some(recorder), recorded: None, deadline, samples: Vec::new(), last: false })
+        Ok(Self { recorder: Some(recorder), recorded: None, deadline, samples: Vec::new() })
     }
 
     /// Records what was read.
     fn record(&mut self) {
         let Some(recorder) = &mut self.recorder else { return };
         let done = recorder.take(&self.samples).and_then(|()| recorder.tend());
-        self.last |= self.samples.iter().any(|sample| sample.state.exited());
         self.samples.clear();
         if let Err(e) = done {
             say(format_args!("no more is recorded: {e}"));
@@ -517,6 +514,9 @@ struct Log {
     recording: Option<Recording>,
     picture: Option<(PathBuf, Picture)>,
     clock: Clock,
+    // When the command began, and whether its last sample has come.
+    begun: u64,
+    last: bool,
 }
 
 impl Log {
@@ -547,7 +547,7 @@ impl Log {
             }
             None => None,
         };
-        Ok(Self { files: log, picture, recording: None, clock })
+        Ok(Self { files: log, picture, recording: None, clock, begun: 0, last: false })
     }
 
     /// Writes the picture, at the end.
@@ -558,6 +558,7 @@ impl Log {
     }
 
     fn sample(&mut self, sample: &Sample) {
+        self.last |= sample.state.exited();
         if let Some(recording) = self.recording.as_mut().filter(|recording| recording.recorder.is_some()) {
             recording.samples.push(*sample);
         }
@@ -568,13 +569,15 @@ impl Log {
         self.recording.as_ref()?.recorder.as_ref().map(|_| WRITES)
     }
 
-    /// Whether there is a recording that has no last sample yet.
+    /// Whether there is a recording, or a picture, that has no last sample yet.
     fn awaits_last(&self) -> bool {
-        self.recording.as_ref().is_some_and(|recording| recording.recorder.is_some() && !recording.last)
+        let recording = self.recording.as_ref().is_some_and(|recording| recording.recorder.is_some());
+        !self.last && (recording || self.picture.is_some())
     }
 
     /// The command began then: what was sampled before is of taskmon.
     fn begins(&mut self, time: u64) {
+        self.begun = time;
         if let Some(recorder) = self.recording.as_mut().and_then(|recording| recording.recorder.as_mut()) {
             recorder.since(time);
         }
@@ -588,7 +591,7 @@ impl Log {
     }
 
     fn point(&mut self, point: &Point, name: &str) {
-        if let Some((_, picture)) = &mut self.picture {
+        if let Some((_, picture)) = self.picture.as_mut().filter(|_| point.sample.time >= self.begun) {
             picture.push(point, Some(name));
         }
         self.each(|records| records.point(point, Some(name)));
