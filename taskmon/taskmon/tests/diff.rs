@@ -154,7 +154,7 @@ fn a_limit_of_what_is_not_known_is_no_success() {
     short[0].missing = 1..11;
     let pair = Pair::new(&[task(7, "sort", 400, 90)], &short);
     let (_, said, status) = pair.said(&["--limit", "cpu_p99=10%", "--limit", "cpu=10%"]);
-    let expected = "taskmon: has a limit, but is not known in both recordings: sort cpu_p99\n";
+    let expected = "taskmon: has a limit, but no task tells it in both recordings: cpu_p99\n";
     assert_eq!((said.as_str(), status), (expected, 2));
     assert_eq!(pair.said(&["--limit", "cpu=10%"]).2, 0);
     // What is beyond its limit is said nevertheless.
@@ -162,6 +162,12 @@ fn a_limit_of_what_is_not_known_is_no_success() {
     let (_, said, status) = pair.said(&["--limit", "cpu_p99=10%", "--limit", "cpu=10%"]);
     let expected = format!("taskmon: beyond its limit: sort cpu\n{expected}");
     assert_eq!((said.as_str(), status), (expected.as_str(), 2));
+    // Of two tasks, one tells.
+    let both = |one: Task| [one, task(8, "web", 100, 9)];
+    short[0].pid = 3;
+    let pair = Pair::new(&both(task(7, "sort", 400, 90)), &both(short.into_iter().next().unwrap()));
+    let (_, said, status) = pair.said(&["--limit", "cpu_p99=10%"]);
+    assert_eq!((said.as_str(), status), ("", 0));
 }
 
 #[test]
