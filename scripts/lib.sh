@@ -196,7 +196,7 @@ archive_open() {
 		EOF
 		for suites in "${choices[@]}"; do
 			# shellcheck disable=SC2086
-			archive_sources $suites >"$ARCHIVE/sources.list"
+			archive_take $suites
 			if STAGE_QUIET=1 stage "package lists of $suites" archive_update; then
 				fresh=1
 				printf '%s\n' "$suites" "$ARCHIVE_MIRROR" | complete "$ARCHIVE"
@@ -217,8 +217,13 @@ archive_open() {
 	fi
 	{ read -r suites && read -r ARCHIVE_MIRROR; } <"$ARCHIVE/complete"
 	# shellcheck disable=SC2086
-	archive_sources $suites >"$ARCHIVE/sources.list"
+	archive_take $suites
 	unlock
+}
+
+# archive_take SUITE...: they are where its apt takes packages from. (As a whole: others may be reading that now.)
+archive_take() {
+	archive_sources "$@" >"$ARCHIVE/sources.list.new" && mv "$ARCHIVE/sources.list.new" "$ARCHIVE/sources.list"
 }
 
 # archive_version PACKAGE: the newest version that any part of the suite has, or nothing.
