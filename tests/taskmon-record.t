@@ -296,4 +296,19 @@ case_a_command() {
 	same period "$(cat "$PARAMETERS/period_us")" 1000000
 }
 
+case_two_commands_compared() {
+	load
+	for n in 10000 60000; do
+		./taskmon record -o "$T/$n.rec" --period 10ms -- sh -c "i=0; while [ \$i -lt $n ]; do i=\$((i + 1)); done" \
+			2>"$T/said" || fail "$(cat "$T/said")"
+	done
+	./taskmon diff "$T/10000.rec" "$T/60000.rec" >"$T/table" || fail "without a limit, nothing is beyond one"
+	grep -q '^sh  *cpu  *[0-9.]* s  *[0-9.]* s  *+[0-9.]* %$' "$T/table" || fail "$(cat "$T/table")"
+	status=0
+	./taskmon diff "$T/10000.rec" "$T/60000.rec" --limit cpu=100% >"$T/table" 2>"$T/said" || status=$?
+	same "status of six times as much" "$status" 1
+	same "what is said" "$(cat "$T/said")" "taskmon: beyond its limit: sh cpu"
+	./taskmon diff "$T/60000.rec" "$T/10000.rec" --limit cpu=0% --limit wall=0% >"$T/table" || fail "$(cat "$T/table")"
+}
+
 run_cases "$@"
