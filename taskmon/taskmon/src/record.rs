@@ -46,7 +46,7 @@ pub const WRITES: Duration = Duration::from_secs(1);
 const LOOKS: Duration = Duration::from_secs(2);
 /// Where samples are missing, and where there are new tasks, the look comes earlier.
 const LOOKS_SOON: Duration = Duration::from_millis(100);
-/// Samples of before the end are waited for no longer.
+/// Samples of before the end are waited for no longer, once they have been looked for three times.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A look takes no more of the time than one part in so many.
 const SHARE: u32 = 20;
