@@ -22,6 +22,17 @@ has_begun() {
 	[ "$(shown_of "$1" | head -n 1)" ]
 }
 
+# records FILE TARGETS [PARAMETER...]: the module samples them, and all is recorded into $T/FILE, from the first sample on.
+# (What goes before somebody begins to record is no loss of his.)
+records() {
+	# shellcheck disable=SC2086 # words
+	load "target=$2 sampling=N $3"
+	record "$1"
+	await has_begun "$1"
+	writes 6 "start
+"
+}
+
 # shown_of FILE: its samples, as lines of the module.
 shown_of() {
 	./taskmon show --raw --format kv -i "$T/$1"
@@ -61,28 +72,14 @@ all_told() {
 	gone=$(($(info "$1" lost_evicted) + $(info "$1" lost_reclaimed) + $(info "$1" lost_evicted_or_reclaimed)))
 	no_space=$(info "$1" lost_no_space)
 	same "lost for an unknown reason" "$(info "$1" lost_unknown)" 0
-	# Whatever the reason: each instant from the first sample to the last is in the file, or told of. (What had gone when the
-	# recording began does not count; a kernel with little memory may reclaim at any time.)
-	first=$(grep "^pid $1 " "$T/shown" | head -n 1 | key seq)
-	instants=$(($(tail_of "$1" seq) + 1))
-	[ "$no_space" != 0 ] ||
-		between "instants of $1, of which the first is $first" $((in_file + $(info "$1" lost))) $((instants - first)) "$instants"
-	unread=$(($(last "$1" taken) - in_file - no_space))
-	case ${KERNEL-}:$first in
-	:0 | stock:0) same "gone of $1 before they were read" "$gone" "$unread" ;;
-	*)
-		# (With checkers it was less by some, rarely, and it is not known why.)
-		[ "$gone" = "$unread" ] || {
-			note "of $1, $gone were said to be gone unread, of $unread: $(grep "^$1," "$T/info"); $(status "$1")"
-			between "gone of $1 before they were read" "$gone" 0 "$unread"
-			return 0
-		}
-		;;
-	esac
+	same "the first of $1" "$(grep "^pid $1 " "$T/shown" | head -n 1 | key seq)" 0
+	same "gone of $1 before they were read" "$gone" $(($(last "$1" taken) - in_file - no_space))
 	# (Of what was missed among those without room, this does not know.)
 	[ "$no_space" = 0 ] || return 0
-	# Behind the last sample, some may have been missed.
-	behind=$(($(last "$1" taken) + $(last "$1" missed) - 1 - $(tail_of "$1" seq)))
+	# Behind the newest sample, if that is in the file, some may have been missed; else they count with those that are lost.
+	behind=0
+	[ "$(tail_of "$1" time)" != "$(last "$1" time)" ] ||
+		behind=$(($(last "$1" taken) + $(last "$1" missed) - 1 - $(tail_of "$1" seq)))
 	same "missed of $1, but for $behind in the end" "$(info "$1" lost_missed)" $(($(last "$1" missed) - behind))
 	awk -v pid="$1" '
 		$2 == pid { if (n++ && $20 <= seq) { print; bad = 1 }; seq = $20 }
@@ -160,19 +157,13 @@ case_killed_at_any_time() {
 
 case_no_hole_though_the_kernel_evicts() {
 	spawn burn user 1
-	load "target=1,$PID period_us=2000 max_samples=1000 sampling=N"
-	record a.rec
-	await has_begun a.rec
-	# (What is evicted before somebody begins to record is no loss of his.)
-	writes 6 "start
-"
+	records a.rec "1,$PID" "period_us=2000 max_samples=1000"
 	LIMIT=300
 	await evicted 1 "$(few 5000)"
 	recorded a.rec
 	for pid in 1 $PID; do
 		all_told "$pid"
 		same "lost that could have been read" "$gone" 0
-		same "the first" "$(grep "^pid $pid " "$T/shown" | head -n 1 | key seq)" 0
 	done
 	note "$in_file samples of a task, $(info "$PID" lost_missed) missed, $(stat -c %s "$T/a.rec") bytes in all"
 	same mode "$(stat -c %a "$T/a.rec")" 600
@@ -180,12 +171,7 @@ case_no_hole_though_the_kernel_evicts() {
 
 case_what_is_evicted_unread_is_told() {
 	spawn burn user 1
-	load "target=1,$PID period_us=1000 max_samples=100 sampling=N"
-	record a.rec
-	await has_begun a.rec
-	# (What is evicted before somebody begins to record is no loss of his.)
-	writes 6 "start
-"
+	records a.rec "1,$PID" "period_us=1000 max_samples=100"
 	for _ in $(seq "$(few 5)"); do
 		kill -STOP "$RECORD"
 		await evicted 1 $(($(last 1 evicted) + 300))
@@ -201,10 +187,26 @@ case_what_is_evicted_unread_is_told() {
 	note "$(tail -n 1 "$T/record.said")"
 }
 
+# There is no sample behind them that shows that they are missing.
+case_what_is_evicted_last_is_told() {
+	records a.rec 1,2 "period_us=1000 max_samples=1000000"
+	kill -STOP "$RECORD"
+	later 1 100
+	writes 5 "stop
+"
+	writes 6 "clear
+"
+	kill -CONT "$RECORD"
+	recorded a.rec
+	for pid in 1 2; do
+		all_told "$pid"
+		between "evicted unread" "$(info "$pid" lost_evicted)" 100 1000000
+	done
+	note "$(tail -n 1 "$T/record.said")"
+}
+
 case_what_is_reclaimed_unread_is_told() {
-	load "target=1,2 period_us=1000 max_samples=1000000"
-	record a.rec
-	await has_begun a.rec
+	records a.rec 1,2 "period_us=1000 max_samples=1000000"
 	kill -STOP "$RECORD"
 	later 1 2000
 	reclaim
@@ -240,10 +242,9 @@ small_disk() {
 
 case_a_full_disk_that_is_emptied() {
 	spawn burn user 1
-	load "target=1,$PID,2 period_us=2000 max_samples=1000000"
 	small_disk
 	LIMIT=200
-	record ballast/a.rec
+	records ballast/a.rec "1,2,$PID" "period_us=2000 max_samples=1000000"
 	await says_full
 	was=$(stat -c %s "$T/ballast/a.rec")
 	shown_of ballast/a.rec >"$T/before"
@@ -263,10 +264,9 @@ case_a_full_disk_that_is_emptied() {
 
 case_a_disk_that_stays_full() {
 	spawn burn user 1
-	load "target=1,$PID,2 period_us=2000 max_samples=1000000"
 	small_disk
 	LIMIT=200
-	record ballast/a.rec
+	records ballast/a.rec "1,2,$PID" "period_us=2000 max_samples=1000000"
 	await says_full
 	# Whatever is left, somebody else takes.
 	dd if=/dev/zero of="$T/ballast/more" bs=1024 2>/dev/null || :

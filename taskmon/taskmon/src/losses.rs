@@ -29,6 +29,11 @@ pub struct Mark {
 }
 
 impl Mark {
+    /// Whether nothing is left to be read.
+    pub fn holds_none(&self) -> bool {
+        self.held == 0
+    }
+
     /// Those in `task`.
     pub fn of(task: &Task) -> Self {
         let &Task { samples: held, taken, missed, evicted, reclaimed, time, .. } = task;
@@ -169,6 +174,20 @@ impl Account {
     /// Whether all samples have been read that there were when the counts were `mark`.
     pub fn has_read(&self, mark: Mark) -> bool {
         mark.held == 0 || self.without_the_rest(mark).instants <= self.next
+    }
+
+    /// Nothing more comes, and what of the samples up to `mark` has not been read is no more.
+    pub fn rest_has_gone(&mut self, mark: Mark) {
+        if let Begin::Oldest(first) = std::mem::replace(&mut self.begin, Begin::Done) {
+            // (What was missed by then is taken for older than the samples that there were.)
+            self.base = Mark { instants: first.gone().saturating_add(first.missed), ..first };
+            self.next = self.base.instants;
+        }
+        let mark = self.without_the_rest(mark);
+        let rest = mark.instants.saturating_sub(self.next.max(self.base.instants));
+        let gap = if self.pending.is_some() { &mut self.later } else { &mut self.open };
+        gap.add(rest, mark.instants);
+        self.next = self.next.max(mark.instants);
     }
 
     /// Whether all that is missing is accounted for.
@@ -338,7 +357,7 @@ mod tests {
 
         /// A module that loses samples at any time, a reader that lags behind, and looks in between.
         #[test]
-        fn nothing_is_lost_uncounted(steps in prop::collection::vec(0..9_u8, 0..300), begun in prop_oneof![Just(0), 0..50_usize], behind in 0..5_u64) {
+        fn nothing_is_lost_uncounted(steps in prop::collection::vec(0..9_u8, 0..300), begun in prop_oneof![Just(0), 0..50_usize], behind in 0..5_u64, gone: bool) {
             let mut kept: VecDeque<u64> = VecDeque::new();
             let mut now = Mark::default();
             let mut read = 0_u64;
@@ -393,17 +412,26 @@ mod tests {
                 }
             }
             prop_assume!(read > 0);
-            // In the end all is read. (If nothing is left of a task, nobody knows what was last.)
+            // In the end there is one more, ...
             kept.push_back(now.instants);
             now.time = now.instants + 100;
             now.instants += 1;
-            for &seq in kept.iter().filter(|&&seq| seq >= read) {
-                account.sample(&sample(seq), &mut lost);
-            }
-            // What is missed behind it does not hide why others are missing.
             now.instants += behind;
             now.missed += behind;
-            account.look(ID, now, &mut lost);
+            if gone {
+                // ... and all goes before it is read. (Nobody knows of those behind whether they were taken, but how many were.)
+                evicted += kept.iter().filter(|&&seq| seq >= read).count() as u64;
+                now.evicted += kept.len() as u64;
+                missed += behind;
+                account.rest_has_gone(now);
+                account.finish(ID, Some(now), &mut lost);
+            } else {
+                // ... and all is read. What is missed behind it does not hide why others are missing.
+                for &seq in kept.iter().filter(|&&seq| seq >= read) {
+                    account.sample(&sample(seq), &mut lost);
+                }
+                account.look(ID, now, &mut lost);
+            }
             prop_assert!(account.settled());
             let total: u64 = lost.iter().map(|lost| lost.count).sum();
             if whole {

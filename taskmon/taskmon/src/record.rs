@@ -312,7 +312,7 @@ impl Recorder {
                 return true;
             }
             lost.clear();
-            known.account.finish(id, None, &mut lost);
+            known.finish(id, true, &mut lost);
             if known.chosen {
                 note(losses, sums, &lost);
             }
@@ -352,17 +352,25 @@ impl Recorder {
 
     /// Ends the file, and says what was recorded.
     pub fn end(mut self, why: Why, status: Option<u8>) -> Result<Recorded, Failure> {
-        self.flush()?;
         let mut counts = Vec::new();
         let mut lost = Vec::new();
+        // (Of a file that is full, nothing is missing that came later.)
+        let full = self.full();
         for (&id, known) in &mut self.known {
             if known.chosen {
                 lost.clear();
-                known.account.finish(id, known.mark, &mut lost);
+                known.finish(id, !full && known.mark.is_some_and(|mark| mark.holds_none()), &mut lost);
                 note(&mut self.losses, &mut self.lost, &lost);
-                counts.extend(known.counts.filter(|_| known.recorded));
+                // One of which all has gone is told of, too.
+                if let (false, false, false, Some(name)) =
+                    (known.recorded, lost.is_empty(), self.dropping, &known.name)
+                {
+                    self.encoder.name(id, name);
+                }
+                counts.extend(known.counts.filter(|_| known.recorded || !lost.is_empty()));
             }
         }
+        self.flush()?;
         counts.sort_by_key(|counts| counts.id);
         let losses = self.take_losses();
         self.store.expect(self.known.len());
@@ -395,6 +403,14 @@ impl Recorder {
 }
 
 impl Known {
+    /// Nothing more comes of it. `rest_has_gone`: nor can what has not been read.
+    fn finish(&mut self, id: Id, rest_has_gone: bool, lost: &mut Vec<Lost>) {
+        if let Some(mark) = self.mark.filter(|_| rest_has_gone) {
+            self.account.rest_has_gone(mark);
+        }
+        self.account.finish(id, self.mark, lost);
+    }
+
     fn learn(&mut self, task: &Task) {
         let &Task { taken, missed, evicted, reclaimed, .. } = task;
         self.mark = Some(Mark::of(task));

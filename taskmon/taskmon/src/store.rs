@@ -71,6 +71,8 @@ pub struct Store {
     ended: bool,
     held: VecDeque<Chunk>,
     held_bytes: usize,
+    // Losses that came too late, for which there is room in the end.
+    told: Vec<Chunk>,
     dropped: FxHashMap<Id, Tally>,
     // Samples for which there was no room, all in all.
     lost: u64,
@@ -157,6 +159,7 @@ impl Store {
             ended: false,
             held: VecDeque::new(),
             held_bytes: 0,
+            told: Vec::new(),
             dropped: FxHashMap::default(),
             lost: 0,
             said: false,
@@ -290,6 +293,7 @@ impl Store {
     /// Takes the next chunk.
     pub fn put(&mut self, chunk: Chunk) -> Result<(), Failure> {
         if self.ended || self.held.is_empty() && self.write_chunk(&chunk)? != Written::NoRoom {
+            self.told.extend(Some(chunk).filter(|chunk| self.ended && chunk.is_lost()));
             return Ok(());
         }
         if !std::mem::replace(&mut self.said, true) {
@@ -320,7 +324,8 @@ impl Store {
                     return Ok(false);
                 }
                 Written::Ended => {
-                    self.held.clear();
+                    let held = std::mem::take(&mut self.held);
+                    self.told.extend(std::iter::once(chunk).chain(held).filter(Chunk::is_lost));
                     self.held_bytes = 0;
                 }
             }
@@ -344,7 +349,7 @@ impl Store {
     /// Ends the file, with what is `lost` and the module's `counts`, as far as there is room for that.
     pub fn finish(&mut self, losses: &[Lost], counts: &[Counts], end: &End) -> Result<(), Failure> {
         self.retry()?;
-        let mut told = Vec::new();
+        let mut told = std::mem::take(&mut self.told);
         for chunk in std::mem::take(&mut self.held) {
             self.lost = self.lost.saturating_add(chunk.samples() as u64);
             chunk.tally().into_iter().for_each(|(id, tally)| add(&mut self.dropped, id, tally));

@@ -255,6 +255,63 @@ fn reasons_of_losses() {
     assert!(events(&path).0.contains(&Event::Counts(counts)));
 }
 
+/// With no sample behind them that would show that they are missing.
+#[test]
+fn the_last_ones_have_gone() {
+    let system = recorded();
+    let tasks = |first, second, third| {
+        task(267, first, "busy") + &task(300, second, "never read") + &task(400, third, "gone before")
+    };
+    system.write(FOLLOW, &line(267, 0, 0, 1, 1));
+    system.write(TASKS, &tasks([1, 0, 0, 0], [7, 2, 0, 3], [5, 5, 0, 1]));
+    let path = system.path("a.rec");
+    let child = begin(&system, "a.rec", &[]);
+    wait_until("a sample", || samples(&path).len() == 1);
+    system.write(TASKS, &tasks([9, 9, 0, 2], [8, 2, 6, 4], [5, 5, 0, 1]));
+    let said = stop(child, Signal::SIGINT);
+    let mut told = lost(&path);
+    told.sort();
+    let expected = [
+        (267, 2, 11, Reason::Missed),
+        (267, 8, 11, Reason::Evicted),
+        (300, 1, 12, Reason::Missed),
+        (300, 6, 12, Reason::Reclaimed),
+    ];
+    assert_eq!(told, expected);
+    assert!(said.ends_with("17 lost: 3 missed, 8 evicted, 6 reclaimed\n"), "{said}");
+    let name = |event| if let Event::Name { id, name } = event { Some((id.pid, name)) } else { None };
+    let names: Vec<_> = events(&path).0.into_iter().filter_map(name).collect();
+    assert_eq!(names, [(267, b"busy".to_vec()), (300, b"never read".to_vec())]);
+    let counts = |event| if let Event::Counts(counts) = event { Some((counts.id.pid, counts.taken)) } else { None };
+    assert_eq!(events(&path).0.into_iter().filter_map(counts).collect::<Vec<_>>(), [(267, 9), (300, 8)]);
+}
+
+/// Of one that is removed, what had not been read.
+#[test]
+fn removed_unread() {
+    let system = recorded();
+    system.write(FOLLOW, &(line(267, 0, 0, 1, 1) + &line(300, 0, 0, 1, 1)));
+    system.write(TASKS, &(task(267, [1, 0, 0, 0], "busy") + &task(300, [1, 0, 0, 0], "idle")));
+    let path = system.path("a.rec");
+    let child = begin(&system, "a.rec", &[]);
+    wait_until("samples", || samples(&path).len() == 2);
+    system.write(TASKS, &(task(267, [6, 1, 0, 2], "busy") + &task(300, [1, 0, 0, 0], "idle")));
+    // A gap lets it look soon; it was all that had been seen of the other one, too.
+    system.append(FOLLOW, &line(300, 3, 3, 1, 1));
+    system.write(TASKS, &(task(267, [6, 1, 0, 2], "busy") + &task(300, [2, 0, 0, 2], "idle")));
+    wait_until("the look", || lost(&path).len() == 1);
+    system.write(TASKS, &task(300, [2, 0, 0, 2], "idle"));
+    wait_until("the removal", || lost(&path).len() > 1);
+    let expected = [
+        (300, 2, 3, Reason::Missed),
+        (267, 4, 8, Reason::Unknown),
+        (267, 2, 8, Reason::Missed),
+        (267, 1, 8, Reason::Evicted),
+    ];
+    assert_eq!(lost(&path), expected);
+    stop(child, Signal::SIGINT);
+}
+
 #[test]
 fn a_name_that_changes() {
     let system = recorded();
