@@ -29,7 +29,7 @@
 //! | 1, head | lines of text: a key, a blank, a value in which control characters, the backslash and all that is not ASCII are `\xNN`. See [`Head`]. Keys that are not known are skipped. Repeated before each fresh chunk of samples |
 //! | 2, names | for each: PID, start (varints), length (1 byte), name. A later name of the same task replaces the earlier one |
 //! | 3, samples | see below |
-//! | 4, lost | for each: PID, start, count, seq of the first sample behind them (varints), reason (1 byte: 0 unknown, 1 missed, 2 evicted, 3 reclaimed, 4 one of these two, 5 no room for the recording). May come long after that sample |
+//! | 4, lost | for each: PID, start, count, seq of the first sample behind them, there or not (varints), reason (1 byte: 0 unknown, 1 missed, 2 evicted, 3 reclaimed, 4 one of these two, 5 no room for the recording). May come long after that sample |
 //! | 5, counts | for each task: PID, start, taken, missed, evicted, reclaimed (varints): the module's own counts when the recording ended |
 //! | 6, end | lines of text as in the head: why the recording ended. See [`End`] |
 //!
@@ -162,7 +162,7 @@ pub struct Lost {
     pub id: Id,
     /// How many.
     pub count: u64,
-    /// The [`seq`](Sample::seq) of the first sample behind them.
+    /// The [`seq`](Sample::seq) of the first sample behind them, or the one it would have had.
     pub before: u64,
     /// Why.
     pub reason: Reason,

@@ -438,6 +438,19 @@ fn no_larger_than_it_may_be() {
     }
 }
 
+/// What was missing is told although the file is full.
+#[test]
+fn full_of_a_task_with_losses() {
+    let system = wild_system(40_000);
+    system.write(FOLLOW, &(wild(0, 1) + &wild(3, 40_000)));
+    system.write(TASKS, &task(267, [2, 0, 0, 2], "wild").replace("start 267000000000", "start 1"));
+    let path = system.path("a.rec");
+    let (_, err, _) = system.said(&["record", "-o", path.to_str().unwrap(), "--max-size", "16KiB"]);
+    assert_eq!(lost(&path), [(267, 2, 3, Reason::Missed)]);
+    assert!(err.contains(", 2 lost: 2 missed "), "{err}");
+    assert_eq!(end(&path).why, Why::MaxSize);
+}
+
 #[test]
 fn tasks_that_found_no_place_do_not_count() {
     let system = System::new();
