@@ -12,6 +12,8 @@
 record() {
 	file=$1
 	shift
+	# (What an earlier case has left is no sign that this one has begun.)
+	rm -f "$T/$file"
 	./taskmon record -o "$T/$file" "$@" >"$T/record.said" 2>&1 &
 	RECORD=$!
 	echo "$RECORD" >>"$T/pids"
