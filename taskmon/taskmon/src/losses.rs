@@ -29,6 +29,11 @@ pub struct Mark {
 }
 
 impl Mark {
+    /// Whether these are of an earlier time than `other`, or of another history.
+    pub fn is_less_than(&self, other: &Self) -> bool {
+        self.instants < other.instants
+    }
+
     /// Whether nothing is left to be read.
     pub fn holds_none(&self) -> bool {
         self.held == 0
@@ -77,7 +82,8 @@ enum Begin {
 pub struct Account {
     begin: Begin,
     next: u64,
-    // When the last sample was taken.
+    // The last sample that was taken, and when that was.
+    last: Option<u64>,
     time: Option<u64>,
     // All instants before it are accounted for.
     base: Mark,
@@ -95,6 +101,7 @@ impl Account {
         Self {
             begin: Begin::Done,
             next: 0,
+            last: None,
             time: None,
             base: Mark::default(),
             open: Gap::default(),
@@ -118,8 +125,7 @@ impl Account {
         let (id, seq) = (sample.id(), sample.seq);
         if let Begin::Oldest(mark) = std::mem::replace(&mut self.begin, Begin::Done) {
             self.begin_with(mark, seq);
-        } else if seq < self.next && seq >= self.base.instants {
-            // (What is before the base was not looked for.)
+        } else if self.is_anew(seq) {
             self.finish(id, None, lost);
             *self = Self::whole();
         }
@@ -128,8 +134,13 @@ impl Account {
         self.open.add(until.saturating_sub(from), seq);
         self.later.add(seq.saturating_sub(until.max(from)), seq);
         self.next = self.next.max(seq.saturating_add(1));
-        self.time = Some(sample.time);
+        (self.last, self.time) = (Some(seq), Some(sample.time));
         from < seq
+    }
+
+    /// Whether the sample `seq` is not of the history that was read so far: the task was removed and added again.
+    pub fn is_anew(&self, seq: u64) -> bool {
+        self.last.is_some_and(|last| seq <= last)
     }
 
     /// The sample `seq` is the oldest that there was when the counts were `mark`.
@@ -177,17 +188,27 @@ impl Account {
     }
 
     /// Nothing more comes, and what of the samples up to `mark` has not been read is no more.
-    pub fn rest_has_gone(&mut self, mark: Mark) {
+    pub fn finish_without_the_rest(&mut self, id: Id, mark: Option<Mark>, lost: &mut Vec<Lost>) {
+        // (What came behind the last look is counted nowhere.)
+        let Some(mark) = mark.filter(|mark| mark.instants >= self.next) else {
+            self.finish(id, None, lost);
+            return;
+        };
         if let Begin::Oldest(first) = std::mem::replace(&mut self.begin, Begin::Done) {
             // (What was missed by then is taken for older than the samples that there were.)
             self.base = Mark { instants: first.gone().saturating_add(first.missed), ..first };
             self.next = self.base.instants;
         }
         let mark = self.without_the_rest(mark);
+        let mut gap = self.open;
+        gap.add(self.later.count, self.later.before);
         let rest = mark.instants.saturating_sub(self.next.max(self.base.instants));
-        let gap = if self.pending.is_some() { &mut self.later } else { &mut self.open };
         gap.add(rest, mark.instants);
-        self.next = self.next.max(mark.instants);
+        let missed = mark.missed.saturating_sub(self.base.missed).min(gap.count);
+        // The newest of the rest were still there then, whatever became of them.
+        let gone = (gap.count - missed).saturating_sub(mark.held.min(rest));
+        self.tell(id, gap, missed, gone, mark, lost);
+        self.end();
     }
 
     /// Whether all that is missing is accounted for.
@@ -239,6 +260,10 @@ impl Account {
             }
             None => self.tell(id, gap, 0, 0, self.base, lost),
         }
+        self.end();
+    }
+
+    fn end(&mut self) {
         (self.open, self.later, self.pending) = (Gap::default(), Gap::default(), None);
     }
 }
@@ -423,8 +448,8 @@ mod tests {
                 evicted += kept.iter().filter(|&&seq| seq >= read).count() as u64;
                 now.evicted += kept.len() as u64;
                 missed += behind;
-                account.rest_has_gone(now);
-                account.finish(ID, Some(now), &mut lost);
+                now.held = 0;
+                account.finish_without_the_rest(ID, Some(now), &mut lost);
             } else {
                 // ... and all is read. What is missed behind it does not hide why others are missing.
                 for &seq in kept.iter().filter(|&&seq| seq >= read) {

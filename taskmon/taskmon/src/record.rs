@@ -62,13 +62,24 @@ struct Known {
     // Whether a sample of it was recorded, and its last.
     recorded: bool,
     exited: bool,
-    // The last look that saw it.
+    // The last look that saw it, and how many passes of reading were over at the one after that.
     seen: u64,
+    passes: u64,
 }
 
 impl Known {
     fn new(account: Account, chosen: bool, seen: u64) -> Self {
-        Self { account, mark: None, counts: None, name: None, chosen, recorded: false, exited: false, seen }
+        Self {
+            account,
+            mark: None,
+            counts: None,
+            name: None,
+            chosen,
+            recorded: false,
+            exited: false,
+            seen,
+            passes: 0,
+        }
     }
 }
 
@@ -100,6 +111,7 @@ pub struct Recorder {
     losses: FxHashMap<(Id, Reason), Lost>,
     lost: FxHashMap<Reason, u64>,
     looks: u64,
+    passes: u64,
     looked: Instant,
     look_took: Duration,
     look_soon: bool,
@@ -107,6 +119,8 @@ pub struct Recorder {
     begun: Instant,
     // What was sampled before is not recorded.
     since: u64,
+    // Only the samples of a command come: no others are chosen.
+    command: bool,
     // Whether samples are dropped until there is room.
     dropping: bool,
 }
@@ -116,6 +130,7 @@ impl Recorder {
     pub fn new(monitor: &Monitor, wanted: Wanted<'_>, clock: &Clock) -> Result<Self, Failure> {
         let Wanted { path, most, chooser, new, command, period } = wanted;
         let began = Instant::now();
+        let of_command = command.is_some();
         let mut known = FxHashMap::default();
         let tasks = monitor.tasks()?;
         for task in &tasks {
@@ -126,8 +141,9 @@ impl Recorder {
             known.insert(task.id(), one);
         }
         let look_took = began.elapsed();
-        for task in chooser.of_tasks(monitor.root(), tasks)? {
-            known.entry(task.id()).and_modify(|known| known.chosen = true);
+        let chosen = if of_command { Vec::new() } else { chooser.of_tasks(monitor.root(), tasks)? };
+        for task in chosen {
+            known.entry(task.id()).and_modify(|known: &mut Known| known.chosen = true);
         }
         if chooser.only_pids() && !known.values().any(|known| known.chosen) {
             return Err(Failure::Other(
@@ -154,12 +170,14 @@ impl Recorder {
             losses: FxHashMap::default(),
             lost: FxHashMap::default(),
             looks: 0,
+            passes: 0,
             looked: began,
             look_took,
             look_soon: false,
             written: began,
             begun: began,
             since: 0,
+            command: of_command,
             dropping: false,
         };
         this.write()?;
@@ -188,7 +206,12 @@ impl Recorder {
             let (all, looks) = (self.chooser.is_empty(), self.looks);
             let chosen = || all || self.chooser.of_recording(sample.pid, None);
             let known = self.known.entry(id).or_insert_with(|| Known::new(Account::whole(), chosen(), looks));
+            known.chosen |= self.command && chosen();
             lost.clear();
+            if known.account.is_anew(sample.seq) {
+                known.account.finish_without_the_rest(id, known.mark.take(), &mut lost);
+                known.account = Account::whole();
+            }
             let gap = known.account.sample(sample, &mut lost);
             if !known.chosen || sample.time < self.since {
                 continue;
@@ -287,8 +310,13 @@ impl Recorder {
             let looks = self.looks;
             let known = self.known.entry(id).or_insert_with(|| Known::new(Account::whole(), false, looks));
             known.seen = looks;
-            known.learn(task);
             lost.clear();
+            if known.mark.is_some_and(|mark| Mark::of(task).is_less_than(&mark)) {
+                // It was removed and added again.
+                known.account.finish_without_the_rest(id, known.mark, &mut lost);
+                known.account = Account::whole();
+            }
+            known.learn(task);
             known.account.look(id, Mark::of(task), &mut lost);
             // (Of one that had exited before the recording began, no sample may come.)
             known.exited |= task.state.exited() && known.account.has_read(Mark::of(task));
@@ -301,19 +329,24 @@ impl Recorder {
                 }
             }
         }
-        for task in self.chooser.of_tasks(self.monitor.root(), tasks)? {
+        let chosen = if self.command { Vec::new() } else { self.chooser.of_tasks(self.monitor.root(), tasks)? };
+        for task in chosen {
             self.known.entry(task.id()).and_modify(|known| known.chosen = true);
         }
-        // Of one that has been removed, some samples may have been read before the look; after the next one there are none.
-        let looks = self.looks;
+        // Of one that has been removed, samples may still come until the reading that has begun by then is over.
+        let (looks, passes, command) = (self.looks, self.passes, self.command);
         let (losses, sums, store) = (&mut self.losses, &mut self.lost, &mut self.store);
         self.known.retain(|&id, known| {
             if known.seen + 1 >= looks {
+                known.passes = passes;
                 return true;
             }
-            lost.clear();
-            known.finish(id, true, &mut lost);
+            if known.passes == passes && !command {
+                return true;
+            }
             if known.chosen {
+                lost.clear();
+                known.account.finish_without_the_rest(id, known.mark.filter(|_| !store.ended()), &mut lost);
                 note(losses, sums, &lost);
             }
             store.forget(id);
@@ -322,6 +355,11 @@ impl Recorder {
         self.looked = Instant::now();
         self.look_took = began.elapsed();
         self.write()
+    }
+
+    /// All has been read that there was when the reading began.
+    fn pass_is_over(&mut self) {
+        self.passes += 1;
     }
 
     /// Whether it is known of all samples that are missing why.
@@ -352,25 +390,33 @@ impl Recorder {
 
     /// Ends the file, and says what was recorded.
     pub fn end(mut self, why: Why, status: Option<u8>) -> Result<Recorded, Failure> {
+        self.flush()?;
         let mut counts = Vec::new();
         let mut lost = Vec::new();
         // (Of a file that is full, nothing is missing that came later.)
         let full = self.full();
+        let names = !full && !self.dropping && !self.store.waits();
         for (&id, known) in &mut self.known {
-            if known.chosen {
-                lost.clear();
-                known.finish(id, !full && known.mark.is_some_and(|mark| mark.holds_none()), &mut lost);
-                note(&mut self.losses, &mut self.lost, &lost);
-                // One of which all has gone is told of, too.
-                if let (false, false, false, Some(name)) =
-                    (known.recorded, lost.is_empty(), self.dropping, &known.name)
-                {
-                    self.encoder.name(id, name);
-                }
-                counts.extend(known.counts.filter(|_| known.recorded || !lost.is_empty()));
+            if !known.chosen {
+                continue;
             }
+            lost.clear();
+            let removed = known.seen < self.looks;
+            if !full && (removed || known.mark.is_some_and(|mark| mark.holds_none())) {
+                known.account.finish_without_the_rest(id, known.mark, &mut lost);
+            } else {
+                known.account.finish(id, known.mark, &mut lost);
+            }
+            note(&mut self.losses, &mut self.lost, &lost);
+            if let (true, false, false, Some(name)) = (names, known.recorded, lost.is_empty(), &known.name) {
+                // One of which all has gone is told of, too.
+                self.encoder.name(id, name);
+            }
+            counts.extend(known.counts.filter(|_| known.recorded || !lost.is_empty()));
         }
-        self.flush()?;
+        // (Behind all samples: they are worth more.)
+        self.encoder.flush();
+        self.write()?;
         counts.sort_by_key(|counts| counts.id);
         let losses = self.take_losses();
         self.store.expect(self.known.len());
@@ -403,14 +449,6 @@ impl Recorder {
 }
 
 impl Known {
-    /// Nothing more comes of it. `rest_has_gone`: nor can what has not been read.
-    fn finish(&mut self, id: Id, rest_has_gone: bool, lost: &mut Vec<Lost>) {
-        if let Some(mark) = self.mark.filter(|_| rest_has_gone) {
-            self.account.rest_has_gone(mark);
-        }
-        self.account.finish(id, self.mark, lost);
-    }
-
     fn learn(&mut self, task: &Task) {
         let &Task { taken, missed, evicted, reclaimed, .. } = task;
         self.mark = Some(Mark::of(task));
@@ -616,5 +654,9 @@ fn read(follow: &mut Follow, recorder: &mut Recorder, samples: &mut Vec<Sample>)
     let read = follow.read(|sample| samples.push(sample));
     // What came before something failed was good.
     recorder.take(samples)?;
-    Ok(read? > 0)
+    let more = read? > 0;
+    if !more {
+        recorder.pass_is_over();
+    }
+    Ok(more)
 }

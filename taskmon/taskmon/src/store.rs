@@ -292,9 +292,23 @@ impl Store {
 
     /// Takes the next chunk.
     pub fn put(&mut self, chunk: Chunk) -> Result<(), Failure> {
-        if self.ended || self.held.is_empty() && self.write_chunk(&chunk)? != Written::NoRoom {
-            self.told.extend(Some(chunk).filter(|chunk| self.ended && chunk.is_lost()));
-            return Ok(());
+        let written = match () {
+            () if self.ended => Ok(Written::Ended),
+            () if self.held.is_empty() => self.write_chunk(&chunk),
+            () => Ok(Written::NoRoom),
+        };
+        match written {
+            Ok(Written::Yes) => return Ok(()),
+            Ok(Written::Ended) => {
+                self.told.extend(Some(chunk).filter(Chunk::is_lost));
+                return Ok(());
+            }
+            Ok(Written::NoRoom) => {}
+            Err(failure) => {
+                // What is behind it needs it: it must not be written without.
+                self.hold(chunk);
+                return Err(failure);
+            }
         }
         if !std::mem::replace(&mut self.said, true) {
             say(format_args!(
@@ -302,9 +316,13 @@ impl Store {
                 self.path.display()
             ));
         }
+        self.hold(chunk);
+        Ok(())
+    }
+
+    fn hold(&mut self, chunk: Chunk) {
         self.held_bytes += chunk.size();
         self.held.push_back(chunk);
-        Ok(())
     }
 
     /// A sample is not put, as there are too many of them.
@@ -317,13 +335,13 @@ impl Store {
     /// from now on has room again, but must begin afresh.
     pub fn retry(&mut self) -> Result<bool, Failure> {
         while let Some(chunk) = self.held.pop_front() {
-            match self.write_chunk(&chunk)? {
-                Written::Yes => self.held_bytes = self.held_bytes.saturating_sub(chunk.size()),
-                Written::NoRoom => {
+            match self.write_chunk(&chunk) {
+                Ok(Written::Yes) => self.held_bytes = self.held_bytes.saturating_sub(chunk.size()),
+                no_room @ (Ok(Written::NoRoom) | Err(_)) => {
                     self.held.push_front(chunk);
-                    return Ok(false);
+                    return no_room.map(|_| false);
                 }
-                Written::Ended => {
+                Ok(Written::Ended) => {
                     let held = std::mem::take(&mut self.held);
                     self.told.extend(std::iter::once(chunk).chain(held).filter(Chunk::is_lost));
                     self.held_bytes = 0;
@@ -388,4 +406,73 @@ fn lost(dropped: &FxHashMap<Id, Tally>) -> Vec<Lost> {
     let mut lost: Vec<Lost> = dropped.iter().map(one).collect();
     lost.sort_by_key(|lost| lost.id);
     lost
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use taskmonitor_recording::Encoder;
+    use taskmonitor_recording::Event;
+    use taskmonitor_recording::Head;
+    use taskmonitor_recording::Reader;
+    use taskmonitor_recording::Why;
+
+    use super::*;
+
+    fn sample(seq: u64) -> Sample {
+        let line = format!(
+            "pid 7 usr {seq} sys 0 time {} rss 4096 minflt 0 majflt 0 mm_users 1 state S seq {seq} start 9",
+            1000 + seq
+        );
+        Sample::parse(line.as_bytes()).unwrap()
+    }
+
+    /// A chunk needs those before it: after one that could not be written, none is, until that one is.
+    #[test]
+    fn a_write_that_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.rec");
+        let head = Head {
+            booted: 0,
+            began: 0,
+            period: Duration::from_secs(1),
+            module: String::new(),
+            taskmon: String::new(),
+            kernel: String::new(),
+            command: None,
+        };
+        for later in [true, false] {
+            let _ = std::fs::remove_file(&path);
+            let mut encoder = Encoder::new(head.clone());
+            let mut store = Store::create(&path, None).unwrap();
+            let mut put = |store: &mut Store, seqs: std::ops::Range<u64>| {
+                seqs.for_each(|seq| encoder.sample(&sample(seq)));
+                encoder.flush();
+                std::iter::from_fn(|| encoder.chunk()).map(|chunk| store.put(chunk)).collect::<Vec<_>>()
+            };
+            assert!(put(&mut store, 0..3).iter().all(Result::is_ok));
+            // One that can only be read is not written to.
+            let other = folder.path().join("other");
+            std::fs::write(&other, "").unwrap();
+            let read_only = lock(File::open(&other).unwrap(), &other).unwrap();
+            let file = std::mem::replace(&mut store.file, read_only);
+            assert!(put(&mut store, 3..6).iter().any(Result::is_err));
+            assert!(store.waits() && store.retry().is_err() && store.waits());
+            store.file = file;
+            assert!(!later || put(&mut store, 6..9).iter().all(Result::is_ok));
+            store.retry().unwrap();
+            store.finish(&[], &[], &End { why: Why::Failed, time: 0, status: None }).unwrap();
+            let mut reader = Reader::open(&path).unwrap();
+            let mut seqs = Vec::new();
+            while let Some(event) = reader.next().unwrap() {
+                if let Event::Sample(read) = event {
+                    assert_eq!(read, sample(read.seq));
+                    seqs.push(read.seq);
+                }
+            }
+            assert_eq!(seqs, (0..if later { 9 } else { 6 }).collect::<Vec<_>>());
+        }
+    }
 }

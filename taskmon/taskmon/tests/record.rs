@@ -286,30 +286,141 @@ fn the_last_ones_have_gone() {
     assert_eq!(events(&path).0.into_iter().filter_map(counts).collect::<Vec<_>>(), [(267, 9), (300, 8)]);
 }
 
+/// Lets the module count so, and waits until that has been looked at: task 300, of which there must be a sample, has a new name.
+#[track_caller]
+fn look(system: &System, file: &str, tasks: &str) {
+    let path = system.path(file);
+    let names = || {
+        let of_300 = |event: &Event| matches!(event, Event::Name { id, .. } if id.pid == 300);
+        events(&path).0.iter().filter(|event| of_300(event)).count()
+    };
+    let before = names();
+    // (As a whole: half of it would be read as well.)
+    system.write("tasks", &(tasks.to_owned() + &task(300, [1, 0, 0, 0], &format!("look {before}"))));
+    fs::rename(system.path("tasks"), system.path(TASKS)).unwrap();
+    wait_until("a look", || names() > before);
+}
+
+fn lines(pid: u64, seqs: std::ops::Range<u64>) -> String {
+    seqs.map(|seq| line(pid, seq, seq, 1, 1)).collect()
+}
+
+/// A recording of the first `count` samples of the task 267, and one of 300.
+fn begun(count: u64) -> (System, PathBuf, Child) {
+    let system = recorded();
+    system.write(FOLLOW, &(lines(267, 0..count) + &lines(300, 0..1)));
+    system.write(TASKS, &(task(267, [count, 0, 0, 0], "busy") + &task(300, [1, 0, 0, 0], "idle")));
+    let path = system.path("a.rec");
+    let child = begin(&system, "a.rec", &[]);
+    wait_until("samples", || samples(&path).len() as u64 == count + 1);
+    (system, path, child)
+}
+
 /// Of one that is removed, what had not been read.
 #[test]
 fn removed_unread() {
-    let system = recorded();
-    system.write(FOLLOW, &(line(267, 0, 0, 1, 1) + &line(300, 0, 0, 1, 1)));
-    system.write(TASKS, &(task(267, [1, 0, 0, 0], "busy") + &task(300, [1, 0, 0, 0], "idle")));
-    let path = system.path("a.rec");
-    let child = begin(&system, "a.rec", &[]);
-    wait_until("samples", || samples(&path).len() == 2);
-    system.write(TASKS, &(task(267, [6, 1, 0, 2], "busy") + &task(300, [1, 0, 0, 0], "idle")));
-    // A gap lets it look soon; it was all that had been seen of the other one, too.
-    system.append(FOLLOW, &line(300, 3, 3, 1, 1));
-    system.write(TASKS, &(task(267, [6, 1, 0, 2], "busy") + &task(300, [2, 0, 0, 2], "idle")));
-    wait_until("the look", || lost(&path).len() == 1);
-    system.write(TASKS, &task(300, [2, 0, 0, 2], "idle"));
-    wait_until("the removal", || lost(&path).len() > 1);
-    let expected = [
-        (300, 2, 3, Reason::Missed),
-        (267, 4, 8, Reason::Unknown),
-        (267, 2, 8, Reason::Missed),
-        (267, 1, 8, Reason::Evicted),
-    ];
-    assert_eq!(lost(&path), expected);
+    for (counts, expected) in [
+        // All five were there at the last look; who was evicted had been read.
+        ([105, 100, 0, 2], [(267, 5, 107, Reason::Unknown), (267, 2, 107, Reason::Missed)].as_slice()),
+        ([105, 103, 0, 0], &[(267, 2, 105, Reason::Unknown), (267, 3, 105, Reason::Evicted)]),
+        ([100, 0, 100, 0], &[]),
+    ] {
+        let (system, path, child) = begun(100);
+        look(&system, "a.rec", &task(267, counts, "busy"));
+        look(&system, "a.rec", "");
+        look(&system, "a.rec", "");
+        look(&system, "a.rec", "");
+        assert_eq!(lost(&path), expected);
+        stop(child, Signal::SIGINT);
+        assert_eq!(lost(&path), expected);
+    }
+}
+
+/// Just before the end.
+#[test]
+fn removed_in_the_end() {
+    let (system, path, child) = begun(1);
+    look(&system, "a.rec", &task(267, [50, 0, 0, 0], "busy"));
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGSTOP).unwrap();
+    system.write(TASKS, &task(300, [1, 0, 0, 0], "idle"));
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    stop(child, Signal::SIGCONT);
+    assert_eq!(lost(&path), [(267, 49, 50, Reason::Unknown)]);
+}
+
+/// The module's reader holds a part of its history, which still comes.
+#[test]
+fn removed_while_it_is_read() {
+    let (system, path, child) = begun(1);
+    look(&system, "a.rec", &task(267, [100, 0, 0, 0], "busy"));
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGSTOP).unwrap();
+    system.write(TASKS, &task(300, [1, 0, 0, 0], "idle"));
+    system.append(FOLLOW, &lines(267, 1..100));
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGCONT).unwrap();
+    wait_until("the samples", || samples(&path).len() == 101);
+    look(&system, "a.rec", "");
+    look(&system, "a.rec", "");
     stop(child, Signal::SIGINT);
+    assert_eq!(lost(&path), []);
+}
+
+/// Removed, and added again: its numbers and its counts begin anew.
+#[test]
+fn added_again() {
+    let (system, path, child) = begun(10);
+    let again = |taken| task(267, taken, "busy").replace("time 109000000000", "time 209000000000");
+    look(&system, "a.rec", &task(267, [10, 0, 0, 0], "busy"));
+    look(&system, "a.rec", &again([2, 0, 0, 0]));
+    system.append(FOLLOW, &lines(267, 0..2));
+    look(&system, "a.rec", &again([3, 0, 0, 0]));
+    system.append(FOLLOW, &lines(267, 2..5));
+    wait_until("all samples", || samples(&path).len() == 16);
+    look(&system, "a.rec", &again([5, 0, 0, 0]));
+    assert_eq!(lost(&path), []);
+    // Once more: of the former history, three were not read, and all of the new one has gone.
+    look(&system, "a.rec", &again([8, 0, 0, 0]));
+    look(&system, "a.rec", &again([6, 6, 0, 1]));
+    stop(child, Signal::SIGINT);
+    let expected = [(267, 3, 8, Reason::Unknown), (267, 1, 7, Reason::Missed), (267, 6, 7, Reason::Evicted)];
+    let mut told = lost(&path);
+    told.sort_by_key(|lost| (lost.2 != 8, lost.3 as u8));
+    assert_eq!(told, expected);
+}
+
+/// Those that are monitored for others are none of its business.
+#[test]
+fn a_command_beside_others() {
+    let system = recorded();
+    system.write("sys/module/taskmonitor/parameters/max_samples", "3600\n");
+    let path = system.path("a.rec");
+    let script = format!("cd {}; echo >ready; while [ ! -e go ]; do sleep 0.02; done", system.path("").display());
+    let child = begin(&system, "a.rec", &["--", "sh", "-c", &script]);
+    wait_until("the command", || system.path("ready").exists());
+    system.write(TASKS, &(task(267, [507, 0, 0, 3], "busy") + &task(300, [510, 510, 0, 0], "idle")));
+    system.write("go", "");
+    let said = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+    assert!(said.contains(", none lost"), "{said}");
+    assert_eq!(lost(&path), []);
+}
+
+/// The names of those of which there is no sample take no room from those that are there.
+#[test]
+fn names_of_those_never_read_come_last() {
+    let system = System::new();
+    let others = |counts| (1000..3000).map(|pid| task(pid, counts, &format!("number {pid}"))).collect::<String>();
+    let wild_task = |count| task(267, [count, 0, 0, 0], "wild").replace("start 267000000000", "start 1");
+    system.write(FOLLOW, &wild(0, 100));
+    system.write(TASKS, &(wild_task(100) + &others([1, 0, 0, 0])));
+    let path = system.path("a.rec");
+    let child = begin(&system, "a.rec", &["--max-size", "64KiB"]);
+    wait_until("samples", || samples(&path).len() == 100);
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGSTOP).unwrap();
+    system.append(FOLLOW, &wild(100, 300));
+    system.write(TASKS, &(wild_task(400) + &others([1, 1, 0, 0])));
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    stop(child, Signal::SIGCONT);
+    assert_eq!(samples(&path).len(), 400);
+    assert!(fs::metadata(&path).unwrap().len() <= 64 << 10);
 }
 
 #[test]
