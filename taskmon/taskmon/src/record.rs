@@ -660,3 +660,71 @@ fn read(follow: &mut Follow, recorder: &mut Recorder, samples: &mut Vec<Sample>)
     }
     Ok(more)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+
+    use taskmonitor::Root;
+    use taskmonitor_recording::Event;
+    use taskmonitor_recording::Reader;
+
+    use super::*;
+    use crate::cli::Selector;
+
+    fn sample(seq: u64) -> Sample {
+        let line = format!(
+            "pid 7 usr 0 sys 0 time {} rss 0 minflt 0 majflt 0 mm_users 1 state S seq {seq} start 9",
+            1000 + seq
+        );
+        Sample::parse(line.as_bytes()).unwrap()
+    }
+
+    /// The module's reader may hold a part of the history of a task that was removed: it comes, however many looks come before.
+    #[test]
+    fn removed_while_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let tasks = "sys/kernel/debug/taskmonitor_tasks";
+        let there = "pid 7 start 9 state S threads 1 samples 100 taken 100 evicted 0 reclaimed 0 missed 0 usr 0 sys 0 \
+                     time 1099 rss 0 mm_users 1 comm x\n";
+        for late in [true, false] {
+            write("proc/self/mounts", "debugfs /sys/kernel/debug debugfs rw 0 0\n");
+            write("sys/module/taskmonitor/version", "0.1\n");
+            write("sys/module/taskmonitor/parameters/period_us", "1000000\n");
+            write("sys/kernel/taskmonitor", "");
+            write(tasks, there);
+            let monitor = Monitor::open(Root::at(folder.path())).unwrap();
+            let path = folder.path().join("a.rec");
+            let chooser = Chooser::new(&Selector::default()).unwrap();
+            let wanted = Wanted { path: &path, most: None, chooser, new: false, command: None, period: None };
+            let mut recorder = Recorder::new(&monitor, wanted, &Clock::new(Some(0)).unwrap()).unwrap();
+            recorder.take(&[sample(0)]).unwrap();
+            recorder.look().unwrap();
+            write(tasks, "");
+            (0..3).for_each(|_| recorder.look().unwrap());
+            if late {
+                recorder.take(&(1..100).map(sample).collect::<Vec<_>>()).unwrap();
+            }
+            recorder.pass_is_over();
+            recorder.look().unwrap();
+            recorder.end(Why::Stopped, None).unwrap();
+            let (mut samples, mut lost) = (0, Vec::new());
+            let mut reader = Reader::open(&path).unwrap();
+            while let Some(event) = reader.next().unwrap() {
+                match event {
+                    Event::Sample(_) => samples += 1,
+                    Event::Lost(Lost { count, reason, .. }) => lost.push((count, reason)),
+                    _ => {}
+                }
+            }
+            let expected = if late { (100, vec![]) } else { (1, vec![(99, Reason::Unknown)]) };
+            assert_eq!((samples, lost), expected);
+        }
+    }
+}
