@@ -24,7 +24,7 @@ has_begun() {
 	[ "$(shown_of "$1" | head -n 1)" ]
 }
 
-# records FILE TARGETS [PARAMETER...]: the module samples them, and all is recorded into $T/FILE, from the first sample on.
+# records FILE TARGETS PARAMETERS: the module samples them, and all is recorded into $T/FILE, from the first sample on.
 # (What goes before somebody begins to record is no loss of his.)
 records() {
 	# shellcheck disable=SC2086 # words

@@ -29,9 +29,9 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// Whether these are of an earlier time than `other`, or of another history.
-    pub fn is_less_than(&self, other: &Self) -> bool {
-        self.instants < other.instants
+    /// Whether these have gone back from `earlier` ones: they are of another history of the task.
+    pub fn went_back_from(&self, earlier: &Self) -> bool {
+        self.instants < earlier.instants
     }
 
     /// Whether nothing is left to be read.
@@ -120,14 +120,11 @@ impl Account {
         Self { next: mark.instants, base: mark, ..Self::whole() }
     }
 
-    /// Takes the next sample. Says whether some are missing before it.
-    pub fn sample(&mut self, sample: &Sample, lost: &mut Vec<Lost>) -> bool {
-        let (id, seq) = (sample.id(), sample.seq);
+    /// Takes the next sample, which [is not anew](Self::is_anew). Says whether some are missing before it.
+    pub fn sample(&mut self, sample: &Sample) -> bool {
+        let seq = sample.seq;
         if let Begin::Oldest(mark) = std::mem::replace(&mut self.begin, Begin::Done) {
             self.begin_with(mark, seq);
-        } else if self.is_anew(seq) {
-            self.finish(id, None, lost);
-            *self = Self::whole();
         }
         let from = self.next.max(self.base.instants);
         let until = self.pending.map_or(seq, |mark| mark.instants.clamp(from.min(seq), seq));
@@ -141,6 +138,12 @@ impl Account {
     /// Whether the sample `seq` is not of the history that was read so far: the task was removed and added again.
     pub fn is_anew(&self, seq: u64) -> bool {
         self.last.is_some_and(|last| seq <= last)
+    }
+
+    /// The task was removed, when the module's counts had been `mark`, and added again: all of its samples are to be read.
+    pub fn begin_anew(&mut self, id: Id, mark: Option<Mark>, lost: &mut Vec<Lost>) {
+        self.finish_without_the_rest(id, mark, lost);
+        *self = Self::whole();
     }
 
     /// The sample `seq` is the oldest that there was when the counts were `mark`.
@@ -299,8 +302,8 @@ mod tests {
     fn one_reason() {
         let mut lost = Vec::new();
         let mut account = Account::whole();
-        assert!(!account.sample(&sample(0), &mut lost));
-        assert!(account.sample(&sample(5), &mut lost));
+        assert!(!account.sample(&sample(0)));
+        assert!(account.sample(&sample(5)));
         account.look(ID, mark(6, 1, 3, 0), &mut lost);
         assert_eq!(
             lost,
@@ -311,17 +314,17 @@ mod tests {
         );
         lost.clear();
         // Later evictions of what has been read say nothing.
-        account.sample(&sample(6), &mut lost);
+        account.sample(&sample(6));
         account.look(ID, mark(7, 1, 6, 0), &mut lost);
-        account.sample(&sample(9), &mut lost);
+        account.sample(&sample(9));
         account.look(ID, mark(10, 1, 6, 2), &mut lost);
         assert_eq!(lost, [Lost { id: ID, count: 2, before: 9, reason: Reason::Reclaimed }]);
         lost.clear();
-        account.sample(&sample(20), &mut lost);
+        account.sample(&sample(20));
         account.look(ID, mark(21, 1, 10, 8), &mut lost);
         assert_eq!((sum(&lost, Reason::Evicted), sum(&lost, Reason::Reclaimed)), (4, 6));
         lost.clear();
-        account.sample(&sample(23), &mut lost);
+        account.sample(&sample(23));
         account.look(ID, mark(24, 1, 20, 18), &mut lost);
         assert_eq!(sum(&lost, Reason::EvictedOrReclaimed), 2);
     }
@@ -331,7 +334,7 @@ mod tests {
         let first = |account: Account, seq| {
             let mut account = account;
             let mut lost = Vec::new();
-            let gap = account.sample(&sample(seq), &mut lost);
+            let gap = account.sample(&sample(seq));
             account.look(ID, mark(seq + 1, 10, 100, 0), &mut lost);
             (gap, lost.iter().map(|l| (l.count, l.reason)).collect::<Vec<_>>())
         };
@@ -348,7 +351,7 @@ mod tests {
         let finished = |now| {
             let mut account = Account::whole();
             let mut lost = Vec::new();
-            account.sample(&sample(4), &mut lost);
+            account.sample(&sample(4));
             account.finish(ID, now, &mut lost);
             assert!(account.settled());
             lost.iter().map(|l| (l.count, l.reason)).collect::<Vec<_>>()
@@ -370,8 +373,11 @@ mod tests {
     fn begun_again() {
         let mut lost = Vec::new();
         let mut account = Account::whole();
-        account.sample(&sample(4), &mut lost);
-        account.sample(&sample(1), &mut lost);
+        account.sample(&sample(4));
+        assert!(account.is_anew(1) && account.is_anew(4) && !account.is_anew(5));
+        account.begin_anew(ID, None, &mut lost);
+        assert!(!account.is_anew(1));
+        account.sample(&sample(1));
         assert_eq!(lost, [Lost { id: ID, count: 4, before: 4, reason: Reason::Unknown }]);
         account.look(ID, mark(2, 1, 0, 0), &mut lost);
         assert_eq!(lost[1], Lost { id: ID, count: 1, before: 1, reason: Reason::Missed });
@@ -428,7 +434,7 @@ mod tests {
                     }
                     6 | 7 if i >= begun => {
                         if let Some(&seq) = kept.iter().find(|&&seq| seq >= read) {
-                            account.sample(&sample(seq), &mut lost);
+                            account.sample(&sample(seq));
                             read = seq + 1;
                         }
                     }
@@ -453,7 +459,7 @@ mod tests {
             } else {
                 // ... and all is read. What is missed behind it does not hide why others are missing.
                 for &seq in kept.iter().filter(|&&seq| seq >= read) {
-                    account.sample(&sample(seq), &mut lost);
+                    account.sample(&sample(seq));
                 }
                 account.look(ID, now, &mut lost);
             }

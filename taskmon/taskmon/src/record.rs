@@ -209,10 +209,9 @@ impl Recorder {
             known.chosen |= self.command && chosen();
             lost.clear();
             if known.account.is_anew(sample.seq) {
-                known.account.finish_without_the_rest(id, known.mark.take(), &mut lost);
-                known.account = Account::whole();
+                known.account.begin_anew(id, known.mark.take(), &mut lost);
             }
-            let gap = known.account.sample(sample, &mut lost);
+            let gap = known.account.sample(sample);
             if !known.chosen || sample.time < self.since {
                 continue;
             }
@@ -311,10 +310,8 @@ impl Recorder {
             let known = self.known.entry(id).or_insert_with(|| Known::new(Account::whole(), false, looks));
             known.seen = looks;
             lost.clear();
-            if known.mark.is_some_and(|mark| Mark::of(task).is_less_than(&mark)) {
-                // It was removed and added again.
-                known.account.finish_without_the_rest(id, known.mark, &mut lost);
-                known.account = Account::whole();
+            if known.mark.is_some_and(|mark| Mark::of(task).went_back_from(&mark)) {
+                known.account.begin_anew(id, known.mark, &mut lost);
             }
             known.learn(task);
             known.account.look(id, Mark::of(task), &mut lost);

@@ -292,10 +292,12 @@ impl Store {
 
     /// Takes the next chunk.
     pub fn put(&mut self, chunk: Chunk) -> Result<(), Failure> {
-        let written = match () {
-            () if self.ended => Ok(Written::Ended),
-            () if self.held.is_empty() => self.write_chunk(&chunk),
-            () => Ok(Written::NoRoom),
+        let written = if self.ended {
+            Ok(Written::Ended)
+        } else if self.held.is_empty() {
+            self.write_chunk(&chunk)
+        } else {
+            Ok(Written::NoRoom)
         };
         match written {
             Ok(Written::Yes) => return Ok(()),
