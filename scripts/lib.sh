@@ -127,7 +127,7 @@ VM_COMMANDS=(qemu-system-x86_64:qemu-system-x86 cpio:cpio timeout:coreutils)
 lock() {
 	mkdir -p "$CACHE" 2>/dev/null || die "cannot write to $CACHE; set TASKMONITOR_CACHE to a directory that you can write to"
 	exec {LOCK_FD}>"$CACHE/lock.$1"
-	flock -n "$LOCK_FD" || {
+	flock -w 2 "$LOCK_FD" || {
 		say "waiting for another run that builds $1 ..."
 		flock "$LOCK_FD"
 	}
@@ -222,6 +222,9 @@ archive_open() {
 			Dir::State::Lists "$ARCHIVE/lists";
 			Dir::State::status "$ARCHIVE/status";
 			Dir::Cache "$ARCHIVE/cache";
+			Dir::Cache::pkgcache "pkgcache.bin";
+			Dir::Cache::srcpkgcache "srcpkgcache.bin";
+			Acquire::GzipIndexes "false";
 			Acquire::Languages "none";
 			Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 			Acquire::Check-Date "true";
@@ -258,7 +261,14 @@ archive_open() {
 
 # archive_take SUITE...: makes these suites the sources of the private apt, atomically, as others may be reading them.
 archive_take() {
-	archive_sources "$@" >"$ARCHIVE/sources.list.new" && mv "$ARCHIVE/sources.list.new" "$ARCHIVE/sources.list"
+	local new=$ARCHIVE/sources.list.new
+	archive_sources "$@" >"$new"
+	# If the file is newer than apt's cache of package lists, apt builds that cache for each query.
+	if cmp -s "$new" "$ARCHIVE/sources.list"; then
+		rm "$new"
+	else
+		mv "$new" "$ARCHIVE/sources.list"
+	fi
 }
 
 # archive_version PACKAGE: prints the newest version in any part of the suite, or nothing.
