@@ -204,7 +204,7 @@ licence_fits() {
 
 # crates_notices FILE: writes the list of crates in the program and the texts of their licences, which require that.
 crates_notices() {
-	local linked crate folder file licence name
+	local linked crate directory file licence name
 	linked=$(crates --package taskmon --target "$CARGO_TARGET" --edges normal,no-proc-macro) || return
 	[[ $linked ]] || return
 	{
@@ -215,9 +215,9 @@ crates_notices() {
 			printf '%-30s %s\n' "$crate" "${licence//\// OR }"
 		done <<<"$linked"
 		while IFS='|' read -r crate licence _; do
-			folder=$(find "$CARGO_DIR/registry/src" -mindepth 2 -maxdepth 2 -name "${crate/ /-}")
+			directory=$(find "$CARGO_DIR/registry/src" -mindepth 2 -maxdepth 2 -name "${crate/ /-}")
 			for name in 'licen[cs]e-mit*' 'licen[cs]e-boost*' 'licen[cs]e' 'licen[cs]e.*' copying unlicense; do
-				file=$(find "$folder" -maxdepth 1 -type f -iname "$name" | sort | head -n 1)
+				file=$(find "$directory" -maxdepth 1 -type f -iname "$name" | sort | head -n 1)
 				[[ ! $file ]] || break
 			done
 			[[ $file ]] || { echo "$crate: no file with the text of its licence" >&2 && return 1; }
