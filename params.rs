@@ -141,7 +141,7 @@ impl Parameter for Target {
 
 crate::parameter!(
     "target": Target, 0o400, "array of int",
-    "tasks monitored from load on, separated by commas \
+    "tasks to monitor from load on, separated by commas \
      (PIDs, default none, 1 to 2147483647, at most 128 of them)"
 );
 
@@ -179,7 +179,7 @@ impl Parameter for Sampling {
 
 crate::parameter!(
     "sampling": Sampling, 0o644, "bool",
-    "whether tasks are sampled, as the commands start and stop say (default Y, Y or N)"
+    "whether tasks are sampled, as the commands start and stop set it (default Y, Y or N)"
 );
 
 /// Makes `$type` the parameter of the field `$field`: a number in `$range`, which `$apply` tells a
@@ -236,7 +236,8 @@ number!(
         monitor.set_max_samples(number);
         Ok(())
     },
-    "most samples shown and kept of each task (samples, default 3600, 1 to 16777216)"
+    "maximum number of samples kept and shown for each task \
+     (samples, default 3600, 1 to 16777216)"
 );
 
 number!(
@@ -246,7 +247,7 @@ number!(
     max_tasks,
     1..=1_048_576,
     |_, _| Err(EPERM),
-    "most tasks monitored at once (tasks, default 16384, 1 to 1048576)"
+    "maximum number of tasks monitored at once (tasks, default 16384, 1 to 1048576)"
 );
 
 number!(
@@ -259,7 +260,8 @@ number!(
         monitor.set_max_mib(number);
         Ok(())
     },
-    "most memory of all blocks of samples together (MiB, default 5 % of RAM, 1 to RAM)"
+    "maximum memory of all blocks of samples together, without the reserve \
+     (MiB, default 5 % of RAM, 1 to RAM)"
 );
 
 number!(
@@ -269,7 +271,7 @@ number!(
     reserve,
     1..=4096,
     |monitor, number| monitor.set_reserve(number),
-    "blocks of samples kept back for when memory is short (blocks, default 64, 1 to 4096)"
+    "blocks of samples held in reserve for when memory is short (blocks, default 64, 1 to 4096)"
 );
 
 /// The parameters as they were given at load. Context: may sleep.

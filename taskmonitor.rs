@@ -136,7 +136,7 @@ impl kernel::Module for TaskMonitor {
         let files = match debugfs::Files::new(module, &monitor) {
             Ok(files) => Some(files),
             Err(error) if error == EPERM || error == ENODEV => {
-                pr_warn!("there is no debugfs: /sys/kernel/taskmonitor alone is there\n");
+                pr_warn!("debugfs is not available: only /sys/kernel/taskmonitor is created\n");
                 None
             }
             Err(error) => return Err(error),

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# The module and the programs of the tests (tests/*.c), built with the toolchain for the kernel of the virtual
-# machine. What is built lies in build/RELEASE, apart from what `make` builds beside the sources.
+# Builds the module and the programs of the tests (tests/*.c) with the toolchain, for the kernel of the virtual
+# machine, in build/RELEASE; `make` builds the module next to its sources instead.
 #
-# To be sourced; brings lib.sh, toolchain.sh, kernel.sh and modules.sh along.
+# Source this file alone: it sources lib.sh, toolchain.sh, kernel.sh and modules.sh.
 
 # shellcheck source-path=SCRIPTDIR
 source "${BASH_SOURCE[0]%/*}/lib.sh"
@@ -12,36 +12,51 @@ source "$TOP/scripts/toolchain.sh"
 source "$TOP/scripts/kernel.sh"
 source "$TOP/scripts/modules.sh"
 
-# build: sets MODULE and PROGRAMS to what was built, and VMLINUZ and RELEASE to the kernel it is for.
+# build: sets MODULE and PROGRAMS to the files that it built, and VMLINUZ and RELEASE to their kernel.
 build() {
-	local folder source
+	module_open
+	build_programs
+}
+
+# module_open: does the same without the programs of the tests.
+module_open() {
+	local directory
 	kernel_open
-	folder=$TOP/build/$RELEASE
-	MODULE=$folder/taskmonitor.ko PROGRAMS=()
-	mkdir -p "$folder"
-	exec {BUILD_FD}>"$folder/.lock"
+	directory=$TOP/build/$RELEASE
+	MODULE=$directory/taskmonitor.ko
+	mkdir -p "$directory"
+	exec {BUILD_FD}>"$directory/.lock"
 	flock "$BUILD_FD"
-	# Errors are the compiler's to explain, in full.
-	STAGE_TAIL=+1 stage "module for $RELEASE" build_module "$folder" || die "taskmonitor.ko does not build (see above)"
-	[[ $KERNEL != kcsan ]] || grep -q __tsan_read "$MODULE" || die "taskmonitor.ko is not made for KCSAN: rustc has ignored ${KCSAN_RUSTFLAGS[*]}"
+	# Shows the errors of the compiler in full.
+	STAGE_TAIL=+1 stage "module for $RELEASE" build_module "$directory" || die "could not build taskmonitor.ko (see above)"
+	[[ $KERNEL != kcsan ]] || grep -q __tsan_read "$MODULE" || die "taskmonitor.ko is not instrumented for KCSAN: rustc ignored ${KCSAN_RUSTFLAGS[*]}"
+	exec {BUILD_FD}>&-
+}
+
+# build_module DIRECTORY [VARIABLE=VALUE...]: builds the module in DIRECTORY. Kbuild's MO= would do that, but Kbuild
+# refuses it after `make` has built next to the sources; so DIRECTORY gets links to the sources.
+build_module() {
+	local directory=$1
+	shift
+	mkdir -p "$directory" &&
+		find "$directory" -maxdepth 1 -type l -delete &&
+		ln -s "$TOP"/Kbuild "$TOP"/wrappers "$TOP"/*.rs "$directory/" &&
+		toolchain_run make -s -C "$KDIR" "${KMAKE[@]}" M="$directory" "$@"
+}
+
+# build_programs: builds the programs that the tests run in the guest, next to MODULE.
+build_programs() {
+	local directory=${MODULE%/*} source
+	PROGRAMS=()
+	exec {BUILD_FD}>"$directory/.lock"
+	flock "$BUILD_FD"
 	for source in "$TOP"/tests/*.c; do
-		build_program "$source" "$folder" || die "${source#"$TOP/"} does not build (see above)"
+		build_program "$source" "$directory" || die "could not build ${source#"$TOP/"} (see above)"
 	done
 	exec {BUILD_FD}>&-
 }
 
-# build_module FOLDER [VARIABLE=VALUE...]: builds the module in FOLDER. Kbuild has MO= for that, but
-# refuses it where `make` has built beside the sources before; so FOLDER gets links to the sources.
-build_module() {
-	local folder=$1
-	shift
-	mkdir -p "$folder" &&
-		find "$folder" -maxdepth 1 -type l -delete &&
-		ln -s "$TOP"/Kbuild "$TOP"/wrappers "$TOP"/*.rs "$folder/" &&
-		toolchain_run make -s -C "$KDIR" "${KMAKE[@]}" M="$folder" "$@"
-}
-
-# build_program SOURCE FOLDER: builds what the tests run in the guest.
+# build_program SOURCE DIRECTORY
 build_program() {
 	local source=$1 program
 	program=$2/$(basename "$1" .c)
@@ -51,7 +66,7 @@ build_program() {
 			-Wall -Wextra -Werror -o "$program" "$source"
 }
 
-# vm OPTION... [SCRIPT [ARG...]]: scripts/vm with the kernel and the module.
+# vm OPTION... [SCRIPT [ARG...]]: runs scripts/vm with the kernel and the module.
 vm() {
 	"$TOP/scripts/vm" -k "$VMLINUZ" -f "$MODULE" "$@"
 }

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# The kernel: which release is meant, and a folder against which Rust modules for it can be built
-# (a KDIR). Debian's headers say CONFIG_RUST=y but lack the Rust metadata: it is built here from
-# linux-source of the same version, by the compilers of the same suite, and compared with what the
-# stock kernel exports.
+# The kernel: selects the release, and makes a directory that Rust modules for it can be built
+# against (a KDIR). Debian's headers say CONFIG_RUST=y but omit the Rust metadata. This script builds
+# it from linux-source of the same version, with the compilers of the same suite, and compares it
+# with the symbols that the stock kernel exports.
 #
-# KERNEL=debug and KERNEL=kcsan mean a kernel that finds mistakes instead (scripts/sanitizers.sh).
+# KERNEL=debug and KERNEL=kcsan select a debug kernel instead (scripts/sanitizers.sh).
 #
-# To be sourced behind lib.sh and toolchain.sh.
+# Source lib.sh and toolchain.sh first.
 
 source "$TOP/scripts/sanitizers.sh"
 
-# What is unpacked of linux-source: what modules_prepare builds and includes, and what one reads.
+# The parts of linux-source to unpack: those that modules_prepare builds and includes, and those that developers read.
 SOURCE_PARTS=(
 	.clippy.toml .rustfmt.toml COPYING
 	Documentation/rust arch/x86 drivers/android drivers/base fs/debugfs
@@ -21,14 +21,14 @@ SOURCE_PARTS=(
 	tools/objtool tools/scripts
 )
 
-# kernel_open: makes ready the kernel RELEASE of SUITE, or what KERNEL makes of its source. Sets
-# RELEASE, TOOLCHAIN (see toolchain.sh), KDIR, VMLINUZ, and KMAKE, the variables that make must be
-# given for this kernel.
+# kernel_open: prepares the kernel RELEASE of SUITE, or the debug kernel that KERNEL names. Sets
+# RELEASE, TOOLCHAIN (see toolchain.sh), KDIR, VMLINUZ, and KMAKE, the variables to pass to make for
+# this kernel.
 kernel_open() {
 	KMAKE=()
 	case ${KERNEL:=stock} in
 	stock | debug | kcsan) ;;
-	*) die "there is no kernel \"$KERNEL\": KERNEL can be stock, debug or kcsan" ;;
+	*) die "unknown kernel \"$KERNEL\"; set KERNEL to stock, debug or kcsan" ;;
 	esac
 	archive_open
 	find_release
@@ -41,9 +41,8 @@ kernel_open() {
 	fi
 }
 
-# kernel_open_running: the same for the kernel that runs here. Headers that carry Rust metadata
-# already (a distribution's, or of a self-built kernel) are used as they are, with the tools that
-# are installed.
+# kernel_open_running: does the same for the running kernel. Headers that include Rust metadata (of
+# another distribution, or of a self-built kernel) are used as they are, with the installed tools.
 kernel_open_running() {
 	RELEASE=${RELEASE:-$(uname -r)}
 	KDIR=/lib/modules/$RELEASE/build
@@ -54,48 +53,48 @@ kernel_open_running() {
 	if [[ ! $SUITE_GIVEN ]]; then
 		# shellcheck source=/dev/null
 		SUITE=$(. /etc/os-release && [[ ${ID-} == debian ]] && echo "${VERSION_CODENAME:-sid}") ||
-			die "$KDIR has no Rust metadata, and this is no Debian: set SUITE to the Debian suite that the kernel $RELEASE is from, or KDIR to a kernel tree with metadata"
+			die "$KDIR has no Rust metadata, and this machine does not run Debian; set SUITE to the Debian suite of the kernel $RELEASE, or KDIR to a kernel tree with Rust metadata"
 	fi
 	kernel_open
 }
 
-# Sets RELEASE and VERSION, that of the kernel's packages.
+# find_release: sets RELEASE, and VERSION to the version of the kernel's packages.
 find_release() {
 	local newest headers
 	case ${RELEASE-} in
 	'')
-		# What the suite's users get: the image that the metapackage's newest version depends on.
+		# The image that users of the suite get: the newest metapackage depends on it.
 		newest=$(archive_version linux-image-amd64)
 		RELEASE=$(archive_apt apt-cache show "linux-image-amd64=$newest" 2>/dev/null |
 			sed -n 's/^Depends:.*linux-image-\([0-9][^ ,]*\).*/\1/p' | head -n 1)
-		[[ $RELEASE ]] || die "the suite $SUITE has no linux-image-amd64: set SUITE to one that has"
+		[[ $RELEASE ]] || die "the suite $SUITE has no package linux-image-amd64; set SUITE to another suite"
 		;;
 	newest)
-		# Newer ones may be in the archive already, not signed yet.
+		# The archive may have a newer image that is not signed yet.
 		RELEASE=$(archive_apt apt-cache pkgnames linux-headers- |
 			sed -n 's/^linux-headers-\([0-9].*[^t]-amd64\)$/\1/p' |
 			grep -v -e '-cloud-' -e '-rt-' | sort -V | tail -n 1)
-		[[ $RELEASE ]] || die "the suite $SUITE has no kernel headers: set SUITE to one that has"
+		[[ $RELEASE ]] || die "the suite $SUITE has no kernel headers; set SUITE to another suite"
 		;;
 	esac
 	headers=linux-headers-$RELEASE
 	VERSION=$(archive_version "$headers")
 	[[ $VERSION ]] ||
-		die "the suite $SUITE has no package $headers (any more): install the kernel that linux-image-amd64 of $SUITE names, or set RELEASE or SUITE"
-	[[ $RELEASE =~ ^[0-9]+\.[0-9]+ ]] || die "\"$RELEASE\" is no kernel release: set RELEASE to one such as uname -r prints"
+		die "the suite $SUITE does not have the package $headers (any more); install the kernel that linux-image-amd64 of $SUITE depends on, or set RELEASE or SUITE"
+	[[ $RELEASE =~ ^[0-9]+\.[0-9]+ ]] || die "\"$RELEASE\" is not a kernel release; set RELEASE to one in the form that uname -r prints"
 	SOURCE_PACKAGE=linux-source-${BASH_REMATCH[0]}
 	IMAGE_PACKAGE=$(archive_apt apt-cache pkgnames linux- | grep -x -e "linux-binary-$RELEASE" -e "linux-image-$RELEASE" \
 		-e "linux-binary-unsigned-$RELEASE" -e "linux-image-$RELEASE-unsigned" | sort | head -n 1)
-	[[ $IMAGE_PACKAGE ]] || die "the suite $SUITE has no image of $RELEASE: set RELEASE to another"
+	[[ $IMAGE_PACKAGE ]] || die "the suite $SUITE has no image of $RELEASE; set RELEASE to another release"
 }
 
-# The compiler of the kernel, as the headers' dependencies name it.
+# compiler_package: prints the package of the kernel's C compiler, which the headers depend on.
 compiler_package() {
 	archive_apt apt-cache show "linux-headers-$RELEASE=$VERSION" |
 		sed -n 's/^Depends:.*\b\(gcc-[0-9]*\).*/\1/p' | head -n 1
 }
 
-# Sets KDIR and VMLINUZ.
+# kernel_cached: sets KDIR and VMLINUZ.
 kernel_cached() {
 	local made_of key
 	made_of=$(
@@ -116,22 +115,22 @@ kernel_make() {
 	trap 'discard "$ENTRY"' EXIT
 	mkdir -p "$ENTRY"/{source,build}
 	stage "kernel $RELEASE: headers, image and source $VERSION" kernel_fetch ||
-		die "could not fetch linux-headers-$RELEASE, $IMAGE_PACKAGE and $SOURCE_PACKAGE in version $VERSION (see above): is the network there? if the archive has moved on to another version, set RELEASE, or none"
+		die "could not fetch linux-headers-$RELEASE, $IMAGE_PACKAGE and $SOURCE_PACKAGE in version $VERSION (see above); check the network; if the archive has a newer version now, set RELEASE to it or unset RELEASE"
 	grep -qx CONFIG_RUST=y "$KDIR/.config" ||
-		die "the kernel $RELEASE has no CONFIG_RUST=y: Rust modules need one that has (Debian's from 6.16 on; Debian 13's are in trixie-backports)"
+		die "the kernel $RELEASE is built without CONFIG_RUST=y, which Rust modules need; set RELEASE to a Debian kernel from 6.16 on (for Debian 13: from trixie-backports)"
 	! grep -qx CONFIG_MODVERSIONS=y "$KDIR/.config" ||
-		die "the kernel $RELEASE has CONFIG_MODVERSIONS=y, for which nothing is built here: set RELEASE to another"
+		die "the kernel $RELEASE has CONFIG_MODVERSIONS=y, which is not supported; set RELEASE to another release"
 	stage "kernel $RELEASE: unpacking the source" kernel_unpack "${SOURCE_PARTS[@]}" ||
-		die "could not unpack $SOURCE_PACKAGE (see above): is there 1 GB of space in $CACHE?"
+		die "could not unpack $SOURCE_PACKAGE (see above); check that $CACHE has 1 GB of free space"
 	check_tool rustc RUSTC rust_version
 	check_tool bindgen BINDGEN bindgen_version
 	stage "kernel $RELEASE: configuration" kernel_make_target olddefconfig ||
 		die "could not configure $SOURCE_PACKAGE $VERSION (see above)"
 	changes=$(diff <(kernel_config "$ENTRY/packages/config") <(kernel_config "$KDIR/.config")) ||
-		die "olddefconfig changes the configuration of $RELEASE, so the tools here differ from those that built it, first in: $(sed -n '/^[<>]/{p;q}' <<<"$changes"); set RELEASE to a kernel built with these"
+		die "olddefconfig changes the configuration of $RELEASE, so it was built with other tools than these; the first difference: $(sed -n '/^[<>]/{p;q}' <<<"$changes"); set RELEASE to a kernel built with these tools"
 	changes=$(diff "$ENTRY/packages/config" "$KDIR/.config" | sed -n 's/^> CONFIG_//p' | paste -s -d ' ') || :
 	[[ ! $changes ]] ||
-		say "kernel $RELEASE: the C tools are not just those that built it ($changes), which changes nothing else of its configuration; going on"
+		say "kernel $RELEASE: its C tools had other versions ($changes here), and the configuration is the same otherwise: continuing"
 	stage "kernel $RELEASE: Rust metadata" kernel_make_target modules_prepare ||
 		die "could not build the Rust metadata of $RELEASE (see above)"
 	kernel_prove "$changes"
@@ -147,7 +146,7 @@ kernel_fetch() {
 	headers=$root/usr/src/linux-headers-$RELEASE
 	cp "$headers"/{.config,.kernelvariables,Module.symvers} "$KDIR/" || return
 	cp "$KDIR/.config" "$root/config" || return
-	# With it, modules get BTF, too.
+	# With vmlinux, modules get BTF, too.
 	[[ ! -e $headers/vmlinux ]] || cp "$headers/vmlinux" "$KDIR/" || return
 	find "$root" -name 'vmlinuz*' -type f -exec cp {} "$VMLINUZ" \; || return
 	[[ -s $VMLINUZ ]]
@@ -172,23 +171,23 @@ bindgen_version() {
 	toolchain_run bindgen --version workaround-for-0.69.0
 }
 
-# check_tool TOOL CONFIG_PREFIX COMMAND: the tool must be the one that built the kernel. If it is
-# not, the archive may have moved on since the toolchain was made.
+# check_tool TOOL CONFIG_PREFIX COMMAND: the tool must have the version that built the kernel. If it
+# has another one, the archive may have a newer one than the toolchain directory: make it again.
 check_tool() {
 	local built here
 	built=$(sed -n "s/^CONFIG_$2_VERSION_TEXT=\"\(.*\)\"$/\1/p" "$KDIR/.config")
-	here=$("$3") || die "the toolchain has no working $1: remove $(dirname "$TOOLCHAIN") and run this again"
+	here=$("$3") || die "the toolchain has no working $1; remove $(dirname "$TOOLCHAIN"), then run this again"
 	if [[ $here != "$built" && $TOOLCHAIN != / ]]; then
-		say "the kernel was built with $built, the toolchain has $here: making the toolchain anew"
+		say "the kernel was built with $built, and the toolchain has $here: making the toolchain again"
 		toolchain_remake
 		here=$("$3")
 	fi
 	[[ $here == "$built" ]] ||
-		die "the kernel $RELEASE was built with \"$built\", but $TOOLCHAIN_SUITE has \"$here\", and modules built with it would not load: set RELEASE to a kernel built with the latter"
+		die "the kernel $RELEASE was built with \"$built\", but $TOOLCHAIN_SUITE has \"$here\", whose modules would not load; set RELEASE to a kernel built with \"$here\""
 }
 
-# kernel_config FILE: what of a configuration must not change. The versions of the C tools may (an archive gets newer
-# ones than a kernel was built with): layouts follow from the other options, and a Rust module has no C code of its own.
+# kernel_config FILE: prints the part of a configuration that must not change. The versions of the C tools may (an
+# archive gets newer ones after a kernel was built): layouts depend on the other options, and a Rust module has no C code.
 kernel_config() {
 	grep -v -E '^CONFIG_(CC_VERSION_TEXT|GCC_VERSION|AS_VERSION|LD_VERSION|PAHOLE_VERSION)=' "$1"
 }
@@ -197,21 +196,21 @@ kernel_make_target() {
 	toolchain_run make -s -j"$(nproc)" -C "$ENTRY/source" O="$KDIR" "$1"
 }
 
-# kernel_prove [CHANGES]: the fit: the same configuration, the same release, and every Rust symbol that the stock kernel
-# exports, mangled names included, among those that were built here.
+# kernel_prove [CHANGES]: proves that the metadata matches the stock kernel: the configuration and the release are the
+# same, and each Rust symbol that the kernel exports was built here under the same mangled name.
 kernel_prove() {
-	local lacking exported
+	local missing exported
 	[[ $(<"$KDIR/include/config/kernel.release") == "$RELEASE" ]] ||
-		die "$SOURCE_PACKAGE $VERSION calls itself $(<"$KDIR/include/config/kernel.release"), not $RELEASE: set RELEASE to another"
+		die "$SOURCE_PACKAGE $VERSION calls itself $(<"$KDIR/include/config/kernel.release"), not $RELEASE; set RELEASE to another release"
 	awk '$2 ~ /^(_R|rust_helper_)/ { print $2 }' "$KDIR/Module.symvers" | sort -u >"$ENTRY/packages/exported"
 	toolchain_run sh -c 'find "$1" -name "*.o" -exec nm --defined-only {} +' sh "$KDIR/rust" 2>/dev/null |
 		awk 'NF == 3 { print $3 }' | sort -u >"$ENTRY/packages/defined"
 	exported=$(wc -l <"$ENTRY/packages/exported")
-	lacking=$(comm -23 "$ENTRY/packages/exported" "$ENTRY/packages/defined" | wc -l)
-	((exported > 0)) || die "the kernel $RELEASE exports no Rust symbol: set RELEASE to another"
-	((lacking == 0)) ||
-		die "$lacking of the $exported Rust symbols that $RELEASE exports were not built here, so modules would not load; the first is $(comm -23 "$ENTRY/packages/exported" "$ENTRY/packages/defined" | head -n 1)"
-	say "kernel $RELEASE: olddefconfig changed nothing${1:+ else}, and all $exported Rust symbols that it exports were built here"
+	missing=$(comm -23 "$ENTRY/packages/exported" "$ENTRY/packages/defined" | wc -l)
+	((exported > 0)) || die "the kernel $RELEASE exports no Rust symbols; set RELEASE to another release"
+	((missing == 0)) ||
+		die "$missing of the $exported Rust symbols that $RELEASE exports were not built here, so modules would not load; the first one: $(comm -23 "$ENTRY/packages/exported" "$ENTRY/packages/defined" | head -n 1)"
+	say "kernel $RELEASE: the metadata matches: olddefconfig changed nothing${1:+ else}, and all $exported exported Rust symbols were built"
 	# External modules need the metadata, not the objects.
 	find "$KDIR/rust" -name '*.o' -delete
 }

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# What the scripts of this folder share: how they speak, what they need from the machine, where
-# they keep what is dear to make, and how they ask the Debian archive.
+# Shared by all scripts: messages, packages of the host, the cache of build products, and access
+# to the Debian archive.
 #
-# Variables that a user may set (in the environment, or behind make's target):
-#   SUITE              the Debian suite whose kernel is meant         (trixie, with its backports)
-#   RELEASE            a kernel release, or "newest"                   (what linux-image-amd64 names)
-#   KERNEL             stock, or one that finds mistakes: debug, kcsan  (stock)
-#   MIRROR             the Debian mirror                               (the one apt is configured for)
-#   CHECK_VALID_UNTIL  "no" accepts a mirror whose Release file has run out
-#   TASKMONITOR_CACHE  where toolchains and kernels are kept           ($XDG_CACHE_HOME/taskmonitor)
+# Variables that a user may set, in the environment or after the target of make (default):
+#   SUITE              Debian suite of the kernel            (trixie, with its backports)
+#   RELEASE            kernel release, or "newest"           (the one that linux-image-amd64 depends on)
+#   KERNEL             stock, debug or kcsan                 (stock)
+#   MIRROR             Debian mirror                         (the one apt is configured for)
+#   CHECK_VALID_UNTIL  "no" accepts a mirror with an expired Release file
+#   TASKMONITOR_CACHE  directory of toolchains and kernels   ($XDG_CACHE_HOME/taskmonitor)
 
 set -euo pipefail
 export LC_ALL=C.UTF-8 TM_STARTED="${TM_STARTED:-$(date +%s)}"
@@ -20,25 +20,25 @@ SUITE=${SUITE:-trixie}
 CACHE=${TASKMONITOR_CACHE:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/taskmonitor}
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-# --- how the scripts speak: progress and failures to stderr, results to stdout -------------------
+# --- messages: progress and errors go to stderr, results to stdout -------------------------------
 
 say() {
 	printf '[%4d s] %s\n' "$(($(date +%s) - TM_STARTED))" "$*" >&2
 }
 
-# One sentence that says what is wrong and what to do; never more.
+# die MESSAGE: one sentence that says what failed and what to do about it.
 die() {
 	say "$*"
 	exit 1
 }
 
-# stage WHAT COMMAND...: runs COMMAND with its output in a log, and says how long it took. On
-# failure the end of the log is shown, and the status is COMMAND's. Callers test the status, which
-# turns `set -e` off inside: a COMMAND that is a function chains its steps with && or || return.
+# stage WHAT COMMAND...: runs COMMAND with its output in a log, and reports how long it took. On
+# failure it shows the end of the log and returns the status of COMMAND. Callers test the status,
+# which turns `set -e` off inside COMMAND: a function chains its steps with && or || return.
 stage() {
 	local what=$1 began log status=0
 	shift
-	mkdir -p "$CACHE/log" 2>/dev/null || die "cannot write to $CACHE: set TASKMONITOR_CACHE to a folder of yours"
+	mkdir -p "$CACHE/log" 2>/dev/null || die "cannot write to $CACHE; set TASKMONITOR_CACHE to a directory that you can write to"
 	log=$(mktemp "$CACHE/log/stage.XXXXXX")
 	began=$(date +%s)
 	say "$what ..."
@@ -53,26 +53,57 @@ stage() {
 	return "$status"
 }
 
-# --- what the scripts need from the machine -------------------------------------------------------
+# together FUNCTION...: runs functions side by side, and waits for all of them. If one fails, the
+# others are stopped. Variables that they set are lost; what they put into the cache stays, so the
+# caller calls them again, one after the other, for the variables.
+together() {
+	local function
+	TOGETHER=()
+	trap together_stop EXIT
+	for function; do
+		# In a process group each: an interrupt ends all of it.
+		set -m
+		"$function" </dev/null &
+		set +m
+		TOGETHER+=($!)
+	done
+	for _ in "${TOGETHER[@]}"; do
+		wait -n || exit
+	done
+	trap - EXIT
+}
+
+together_stop() {
+	local group
+	for group in "${TOGETHER[@]}"; do
+		kill -- "-$group" 2>/dev/null || :
+	done
+	wait
+}
+
+# --- packages of the host -------------------------------------------------------------------------
 
 apt_get() {
 	DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
 		-o Acquire::Retries=2 -o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30 "$@"
 }
 
+# The lock is held until the subshell of `stage` ends: apt does not wait for another `apt-get update`.
 host_install() {
-	apt_get update && apt_get install --no-install-recommends "$@"
+	local fd
+	exec {fd}>"$CACHE/lock.host-packages"
+	flock "$fd" && apt_get update && apt_get install --no-install-recommends "$@"
 }
 
-# install PACKAGE...: on this machine, by its own apt, as root.
+# install PACKAGE...: installs packages on the host with apt-get, as root.
 install() {
-	command -v apt-get >/dev/null || die "missing: $*; this machine has no apt-get, install them by its own means"
-	((EUID == 0)) || die "missing: $*; as root: apt-get install $*"
+	command -v apt-get >/dev/null || die "missing packages: $*; this machine has no apt-get, install them with its package manager"
+	((EUID == 0)) || die "missing packages: $*; run as root: apt-get install $*"
 	stage "installing $*" host_install "$@" ||
-		die "could not install $* (see above; is the network there?): apt-get install $*"
+		die "could not install $* (see above); check the network, then run: apt-get install $*"
 }
 
-# need COMMAND:PACKAGE...: installs the packages of the commands that are not there.
+# need COMMAND:PACKAGE...: installs the packages of those commands that are missing.
 need() {
 	local item missing=()
 	PATH=$PATH:/usr/sbin:/sbin
@@ -82,18 +113,22 @@ need() {
 	((${#missing[@]} == 0)) || install "${missing[@]}"
 }
 
+# Commands that scripts/vm needs, with their packages.
+# shellcheck disable=SC2034 # used by the scripts that source this
+VM_COMMANDS=(qemu-system-x86_64:qemu-system-x86 cpio:cpio timeout:coreutils)
+
 # --- the cache -------------------------------------------------------------------------------------
 #
-# An entry counts as made if its file `complete` is there, which is written last and in one piece.
-# What an interrupted run leaves has none and is made anew.
+# An entry is valid if it has a file named `complete`, which is written last, by a rename. An entry
+# that an interrupted run left without it is built again.
 
-# lock NAME: serialises the makers of one entry. The lock is inherited by every child, so it holds
-# until the last process of a killed run is gone.
+# lock NAME: serialises the builders of one entry. Every child inherits the lock, so it is held
+# until the last process of a killed run has ended.
 lock() {
-	mkdir -p "$CACHE" 2>/dev/null || die "cannot write to $CACHE: set TASKMONITOR_CACHE to a folder of yours"
+	mkdir -p "$CACHE" 2>/dev/null || die "cannot write to $CACHE; set TASKMONITOR_CACHE to a directory that you can write to"
 	exec {LOCK_FD}>"$CACHE/lock.$1"
-	flock -n "$LOCK_FD" || {
-		say "waiting for another run that makes the same ($1) ..."
+	flock -w 2 "$LOCK_FD" || {
+		say "waiting for another run that builds $1 ..."
 		flock "$LOCK_FD"
 	}
 }
@@ -102,12 +137,12 @@ unlock() {
 	exec {LOCK_FD}>&-
 }
 
-# discard FOLDER: removes an unfinished entry, never anything that is mounted in it.
+# discard DIRECTORY: removes an unfinished entry, but nothing that is mounted in it.
 discard() {
 	[[ ! -e $1 ]] || rm -rf --one-file-system "$1"
 }
 
-# complete FOLDER: marks an entry as made; what is on stdin says from what.
+# complete DIRECTORY: marks an entry as valid; stdin says what it was built from.
 complete() {
 	cat >"$1/complete.new"
 	mv "$1/complete.new" "$1/complete"
@@ -115,8 +150,8 @@ complete() {
 
 # --- the Debian archive ------------------------------------------------------------------------------
 #
-# A private apt folder for each suite, used by this machine's apt: asking for packages and fetching
-# them needs no root, and touches neither the sources nor the lists of the machine.
+# Each suite has a private apt directory, used by the host's apt: queries and downloads need no
+# root, and leave the sources and lists of the host alone.
 
 mirror() {
 	local found
@@ -124,15 +159,15 @@ mirror() {
 		echo "$MIRROR"
 		return
 	fi
-	# The origin is known once the lists were fetched. Before, apt leaves the field as it is: take
-	# what looks like the archive.
+	# Before the first `apt-get update` of the host, apt does not know the origin of a source and
+	# prints the field's name: then the first source with a component main is taken.
 	# shellcheck disable=SC2016
 	found=$(apt-get indextargets --format '$(REPO_URI)|$(ORIGIN)|$(LABEL)' 'Created-By: Packages' |
 		awk -F'|' '$2 == "Debian" && $3 == "Debian" { print $1; exit }')
 	# shellcheck disable=SC2016
 	[[ $found ]] || found=$(apt-get indextargets --no-release-info --format '$(REPO_URI)|$(ORIGIN)|$(COMPONENT)' 'Created-By: Packages' |
 		awk -F'|' '($2 == "" || $2 == "$(ORIGIN)") && $3 == "main" && $1 !~ /security/ { print $1; exit }')
-	[[ $found ]] || die "apt's configuration names no Debian mirror: set MIRROR to the address of one"
+	[[ $found ]] || die "apt's configuration names no Debian mirror; set MIRROR to the address of one"
 	echo "$found"
 }
 
@@ -156,8 +191,8 @@ archive_sources() {
 	done
 }
 
-# archive_open: makes ready the private apt of $SUITE. Lists are fetched when they are missing or a
-# day old; where that fails, older ones do. Sets ARCHIVE and TOOLCHAIN_SUITE.
+# archive_open: prepares the private apt of $SUITE. Fetches lists that are missing or older than a
+# day; if that fails, older lists are used. Sets ARCHIVE and TOOLCHAIN_SUITE.
 archive_open() {
 	local suites choices=() fresh
 	case $SUITE in
@@ -170,7 +205,7 @@ archive_open() {
 	esac
 	need apt-get:apt
 	ARCHIVE=$CACHE/apt/$SUITE
-	[[ ${CHECK_VALID_UNTIL-} != no ]] || say "a Release file of $SUITE that has run out is accepted (CHECK_VALID_UNTIL=no)"
+	[[ ${CHECK_VALID_UNTIL-} != no ]] || say "accepting an expired Release file of $SUITE (CHECK_VALID_UNTIL=no)"
 	lock "apt-$SUITE"
 	fresh=$(find "$ARCHIVE/complete" -mmin -1440 2>/dev/null || :)
 	if [[ ! $fresh ]]; then
@@ -187,6 +222,9 @@ archive_open() {
 			Dir::State::Lists "$ARCHIVE/lists";
 			Dir::State::status "$ARCHIVE/status";
 			Dir::Cache "$ARCHIVE/cache";
+			Dir::Cache::pkgcache "pkgcache.bin";
+			Dir::Cache::srcpkgcache "srcpkgcache.bin";
+			Acquire::GzipIndexes "false";
 			Acquire::Languages "none";
 			Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 			Acquire::Check-Date "true";
@@ -203,17 +241,17 @@ archive_open() {
 				break
 			fi
 			[[ $STAGE_LOG != *"is expired"* && $STAGE_LOG != *"not valid anymore"* ]] ||
-				die "the mirror's Release file of $SUITE has run out: wait for the mirror, set MIRROR to another, or accept it with CHECK_VALID_UNTIL=no"
+				die "the mirror's Release file of $SUITE has expired; wait for the mirror, set MIRROR to another one, or accept it with CHECK_VALID_UNTIL=no"
 			[[ $STAGE_LOG != *NO_PUBKEY* ]] ||
-				die "the archive keys on this machine are too old for $SUITE; as root: apt-get install debian-archive-keyring"
-			# Only a suite that has no -updates or -backports is tried again without them.
+				die "the archive keys on this machine are too old for $SUITE; run as root: apt-get install debian-archive-keyring"
+			# Only a suite without -updates or -backports is tried again without them.
 			[[ $STAGE_LOG == *"does not have a Release file"* ]] || break
 		done
 	fi
 	if [[ ! $fresh ]]; then
 		[[ -e $ARCHIVE/complete ]] ||
-			die "no package lists of $SUITE from the mirror $ARCHIVE_MIRROR: is the network there, and $SUITE on that mirror? (MIRROR names another)"
-		say "the mirror does not answer: going on with the package lists of $(date -r "$ARCHIVE/complete" +%F)"
+			die "could not fetch the package lists of $SUITE from $ARCHIVE_MIRROR; check the network and whether the mirror has $SUITE, or set MIRROR to another one"
+		say "the mirror does not answer: using the package lists of $(date -r "$ARCHIVE/complete" +%F)"
 	fi
 	{ read -r suites && read -r ARCHIVE_MIRROR; } <"$ARCHIVE/complete"
 	# shellcheck disable=SC2086
@@ -221,12 +259,19 @@ archive_open() {
 	unlock
 }
 
-# archive_take SUITE...: they are where its apt takes packages from. (As a whole: others may be reading that now.)
+# archive_take SUITE...: makes these suites the sources of the private apt, atomically, as others may be reading them.
 archive_take() {
-	archive_sources "$@" >"$ARCHIVE/sources.list.new" && mv "$ARCHIVE/sources.list.new" "$ARCHIVE/sources.list"
+	local new=$ARCHIVE/sources.list.new
+	archive_sources "$@" >"$new"
+	# If the file is newer than apt's cache of package lists, apt builds that cache for each query.
+	if cmp -s "$new" "$ARCHIVE/sources.list"; then
+		rm "$new"
+	else
+		mv "$new" "$ARCHIVE/sources.list"
+	fi
 }
 
-# archive_version PACKAGE: the newest version that any part of the suite has, or nothing.
+# archive_version PACKAGE: prints the newest version in any part of the suite, or nothing.
 archive_version() {
 	local v best=
 	while read -r v; do
@@ -235,13 +280,13 @@ archive_version() {
 	echo "$best"
 }
 
-# archive_releases: the kernel releases for which the suite has headers, the newest last.
+# archive_releases: prints the kernel releases for which the suite has headers, the newest last.
 archive_releases() {
 	archive_apt apt-cache pkgnames linux-headers- | sed -n 's/^linux-headers-\([0-9].*[^t]-amd64\)$/\1/p' |
 		grep -v -e '-cloud-' -e '-rt-' | sort -V
 }
 
-# fetch FOLDER PACKAGE=VERSION...: downloads packages and unpacks them there.
+# fetch DIRECTORY PACKAGE=VERSION...: downloads packages and unpacks them there.
 fetch() {
 	local into=$1 p
 	shift

@@ -1,24 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# The toolchain: the compilers that Debian built its kernel with. On a machine that is the suite
-# itself they are installed by apt-get; elsewhere mmdebstrap makes a folder with them, which commands
-# enter by chroot, in a mount namespace of their own that vanishes with them.
+# The toolchain: the compilers that Debian built its kernel with. On a host that runs the suite
+# itself, apt-get installs them. On other hosts mmdebstrap makes a directory with them; commands
+# enter it by chroot, in a mount namespace that ends with them.
 #
-# To be sourced behind lib.sh.
+# Source lib.sh first.
 
 TOOLCHAIN_PACKAGES=(
 	bc bindgen bison cpio flex gcc kmod libc6-dev libelf-dev libssl-dev make openssl pahole python3
 	rust-clippy rust-src rustc rustfmt shellcheck xz-utils
 )
-# For the kernels that find mistakes.
+# For the debug kernels.
 TOOLCHAIN_CLANG=(clang lld llvm)
-# For taskmon. (What TOOLCHAIN_ID is made of is not among them: a kernel is not made anew for them.)
+# For taskmon. TOOLCHAIN_ID does not cover these packages: a new version of one does not rebuild kernels.
 TOOLCHAIN_CARGO=(ca-certificates cargo)
 
-# toolchain_open PACKAGE...: sets TOOLCHAIN to the folder that holds the tools ("/" on a machine of
-# that suite), and TOOLCHAIN_ID to what identifies them. PACKAGE are those that a kernel needs
-# besides (its compiler). A folder has all that any kernel needs. Needs archive_open.
+# toolchain_open PACKAGE...: sets TOOLCHAIN to the directory that holds the tools ("/" on a host that
+# runs the suite), and TOOLCHAIN_ID to their versions. Each PACKAGE is one that the kernel needs in
+# addition (its compiler). A toolchain directory serves the stock and the debug kernels. Call
+# archive_open first.
 toolchain_open() {
 	local key
 	TOOLCHAIN_PACKAGES+=("$@")
@@ -29,7 +30,7 @@ toolchain_open() {
 		return
 	fi
 	((EUID == 0)) ||
-		die "root is needed, to make and enter a folder of Debian $TOOLCHAIN_SUITE with its compilers: run this as root (or, as any user, on Debian $TOOLCHAIN_SUITE)"
+		die "making and entering a directory with the compilers of Debian $TOOLCHAIN_SUITE needs root; run this as root (on Debian $TOOLCHAIN_SUITE itself, any user can run it)"
 	TOOLCHAIN_PACKAGES+=("${TOOLCHAIN_CLANG[@]}" "${TOOLCHAIN_CARGO[@]}")
 	key=$(printf '%s\n' "$TOOLCHAIN_SUITE" "${TOOLCHAIN_PACKAGES[@]}" | sort -u | sha256sum)
 	TOOLCHAIN=$CACHE/toolchain/$TOOLCHAIN_SUITE-${key::12}
@@ -40,14 +41,14 @@ toolchain_open() {
 	TOOLCHAIN=$TOOLCHAIN/root
 }
 
-# toolchain_is_here: whether this machine is the suite itself.
+# toolchain_is_here: whether the host runs the suite itself.
 toolchain_is_here() {
 	local host
 	host=$(. /etc/os-release && echo "${ID-}-${VERSION_CODENAME-}")
 	[[ $host == "debian-$TOOLCHAIN_SUITE" ]]
 }
 
-# toolchain_versions [ROOT]: what decides whether a module fits a kernel.
+# toolchain_versions [ROOT]: prints the versions that decide whether a module matches a kernel.
 toolchain_versions() {
 	# shellcheck disable=SC2016
 	dpkg-query ${1:+--root="$1"} -W -f '${Package}=${Version}\n' \
@@ -67,7 +68,7 @@ toolchain_install_here() {
 toolchain_bootstrap() {
 	local packages
 	packages=$(IFS=, && echo "${TOOLCHAIN_PACKAGES[*]}")
-	# A mount namespace of its own: nothing stays mounted, however this ends.
+	# In a mount namespace, so that nothing stays mounted, however this ends.
 	unshare --mount --propagation private mmdebstrap --mode=root --variant=apt \
 		--aptopt='Acquire::Retries "3"' --dpkgopt='path-exclude=/usr/share/doc/*' \
 		--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
@@ -79,13 +80,13 @@ toolchain_make() {
 	discard "$TOOLCHAIN"
 	trap 'discard "$TOOLCHAIN"' EXIT
 	mkdir -p "$TOOLCHAIN"
-	stage "toolchain: a folder of Debian $TOOLCHAIN_SUITE with its compilers" toolchain_bootstrap ||
-		die "could not make the toolchain folder (see above): is the network there, and 2 GB of space in $CACHE?"
+	stage "toolchain: directory with the compilers of Debian $TOOLCHAIN_SUITE" toolchain_bootstrap ||
+		die "could not make the toolchain directory (see above); check the network, and that $CACHE has 2 GB of free space"
 	toolchain_versions "$TOOLCHAIN/root" | complete "$TOOLCHAIN"
 	trap - EXIT
 }
 
-# toolchain_remake: for a toolchain that is older than the kernel it is to serve.
+# toolchain_remake: makes the directory again, if the kernel was built with newer tools than it has.
 toolchain_remake() {
 	[[ $TOOLCHAIN != / ]] || return 0
 	TOOLCHAIN=${TOOLCHAIN%/root}
@@ -96,8 +97,8 @@ toolchain_remake() {
 	TOOLCHAIN=$TOOLCHAIN/root
 }
 
-# toolchain_run COMMAND...: runs COMMAND with the toolchain, in this working directory, with the
-# project and the cache at the places where they are outside.
+# toolchain_run COMMAND...: runs COMMAND with the toolchain, in the present working directory. The
+# project and the cache have the same paths inside as outside.
 toolchain_run() {
 	local environment=("HOME=${HOME:-/}" "TERM=${TERM:-dumb}" LC_ALL=C.UTF-8
 		PATH=/usr/sbin:/usr/bin:/sbin:/bin)
@@ -112,9 +113,9 @@ toolchain_run() {
 		shift 4
 		mount -t proc proc "$root/proc"
 		mount --rbind /dev "$root/dev"
-		for folder in "${shared[@]}"; do
-			mkdir -p "$root$folder"
-			mount --bind "$folder" "$root$folder"
+		for directory in "${shared[@]}"; do
+			mkdir -p "$root$directory"
+			mount --bind "$directory" "$root$directory"
 		done
 		exec chroot "$root" env -i -C "$cwd" "$@"
 	' bash "$TOOLCHAIN" "$PWD" "$CACHE" "$TOP" "${environment[@]}" "$@"
