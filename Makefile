@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# `make help` says what there is. Kbuild has a file of its own and does not read this one.
+# `make help` lists the targets. Kbuild does not read this file: it reads the file named Kbuild.
 #
-# The module alone is built like any other out-of-tree module. Everything that needs Debian's
-# compilers or a virtual machine is a script, which can be called without make, too.
+# This file builds the module as Kbuild builds any out-of-tree module. All that needs Debian's compilers
+# or a virtual machine is done by a script, which also runs without make.
 
 RELEASE ?= $(shell uname -r)
 
-# A KDIR must hold Rust metadata: the distribution's, or the one that `make kdir` made (the newest).
+# KDIR must hold Rust metadata: the headers of the distribution, or else the newest that `make rust-headers` made.
 ifeq ($(origin KDIR),undefined)
 KDIR := $(patsubst %/rust/libkernel.rmeta,%,$(wildcard /lib/modules/$(RELEASE)/build/rust/libkernel.rmeta))
 ifeq ($(KDIR),)
@@ -17,10 +17,10 @@ KDIR := $(patsubst %/complete,%/build,$(shell \
 endif
 endif
 
-# What goes to Kbuild as it is, with everything that was given to make (V=1, CLIPPY=1, W=1, ...).
+# Targets of Kbuild, called with all variables that were given to make (V=1, CLIPPY=1, W=1, ...).
 KBUILD_TARGETS := modules modules_install rust-analyzer nsdeps compile_commands.json
 
-.PHONY: all $(KBUILD_TARGETS) clean kdir install install-module install-taskmon taskmon demo exercise test test-taskmon test-prometheus test-plot test-top test-the-tests test-install matrix soak bench bench-allocators bench-taskmon shell lint doc deb doctor help
+.PHONY: all $(KBUILD_TARGETS) clean rust-headers install install-module install-taskmon taskmon demo exercise test test-taskmon test-prometheus test-plot test-top mutation-test test-install test-kernels soak bench bench-allocators bench-taskmon shell lint doc deb doctor help
 all: modules
 
 $(KBUILD_TARGETS): kdir-found
@@ -28,16 +28,16 @@ $(KBUILD_TARGETS): kdir-found
 
 .PHONY: kdir-found
 kdir-found:
-	@[ -n '$(KDIR)' ] || { echo >&2 'The headers of the kernel $(RELEASE) have no Rust metadata: run "make kdir" to make some (as root, if this is not the Debian that the kernel is from), or give KDIR=FOLDER of a kernel tree that has.'; exit 1; }
+	@[ -n '$(KDIR)' ] || { echo >&2 'Rust metadata of the kernel $(RELEASE) is missing: its headers have none. Fix: make rust-headers (as root, unless this machine runs the Debian suite of the kernel), or set KDIR=DIRECTORY to a kernel tree that has it.'; exit 1; }
 
 clean:
 	$(if $(KDIR),$(MAKE) -C $(KDIR) M=$(CURDIR) $@)
 	rm -rf build
 
-kdir:
-	@scripts/kdir --running
+rust-headers:
+	@scripts/rust-headers --running
 
-# --- What has been built, into the system, or below DESTDIR for whoever packages it.
+# --- Installs what was built: into the system, or under DESTDIR for a package.
 
 DESTDIR ?=
 prefix ?= /usr/local
@@ -49,7 +49,7 @@ zshdir ?= $(prefix)/share/zsh/site-functions
 fishdir ?= $(prefix)/share/fish/vendor_completions.d
 INSTALL ?= install
 
-# (The module goes where modules_install puts all of them; INSTALL_MOD_DIR= and its like are Kbuild's.)
+# modules_install decides where the module goes (INSTALL_MOD_DIR= and similar variables are Kbuild's).
 install: install-taskmon $(if $(wildcard taskmonitor.ko),install-module)
 
 install-module: kdir-found
@@ -57,7 +57,7 @@ install-module: kdir-found
 	$(INSTALL) -D -m 644 docs/taskmonitor.4 $(DESTDIR)$(mandir)/man4/taskmonitor.4
 
 install-taskmon:
-	@[ -e build/taskmon/built-using ] || { echo >&2 'There is no build/taskmon/taskmon: run "make taskmon" first.'; exit 1; }
+	@[ -e build/taskmon/built-using ] || { echo >&2 'taskmon is not built. Fix: make taskmon'; exit 1; }
 	$(INSTALL) -D -m 755 build/taskmon/taskmon $(DESTDIR)$(bindir)/taskmon
 	$(INSTALL) -d $(DESTDIR)$(mandir)/man1
 	$(INSTALL) -m 644 build/taskmon/man/*.1 $(DESTDIR)$(mandir)/man1
@@ -90,11 +90,11 @@ test-plot:
 test-install:
 	@tests/install $(STEPS)
 
-matrix:
-	@tests/matrix $(KERNELS)
+test-kernels:
+	@tests/test-kernels $(KERNELS)
 
-test-the-tests:
-	@tests/test-the-tests $(MISTAKES)
+mutation-test:
+	@tests/mutation-test $(MUTATIONS) $(MISTAKES)
 
 soak:
 	@tests/soak
@@ -108,36 +108,59 @@ bench-allocators:
 bench-taskmon:
 	@tests/bench-taskmon
 
+# --- Old names of targets and of MUTATIONS=, until 1.0.
+
+.PHONY: kdir matrix test-the-tests
+kdir: rust-headers
+matrix: test-kernels
+test-the-tests: mutation-test
+
 help:
-	@echo 'On this machine, for the kernel $(RELEASE):'
-	@echo '  make                 taskmonitor.ko; needs a KDIR with Rust metadata'
-	@echo '  make kdir            makes one, where the headers have none (Debian)'
-	@echo '  make taskmon         taskmon, the companion: a static program, its manual pages and completions, in build/taskmon'
-	@echo '  make install         taskmon, and the module if make has built it; DESTDIR=FOLDER prefix=/usr/local'
-	@echo '  make deb             the packages taskmonitor-dkms and taskmon, in build/deb'
-	@echo '  make doctor          says what is lacking to build, sign, load and use the module, and what mends it'
-	@echo '  make modules_install, clean, rust-analyzer, nsdeps, compile_commands.json'
-	@echo '                       as for every out-of-tree module'
-	@echo '  variables: KDIR=FOLDER RELEASE=RELEASE CLIPPY=1 V=1, and all others of Kbuild'
+	@echo 'Build and install, for the kernel $(RELEASE):'
+	@echo '  make                  build taskmonitor.ko; needs a KDIR with Rust metadata'
+	@echo '  make rust-headers     make this KDIR, if the kernel headers have no Rust metadata (Debian)'
+	@echo '  make taskmon          build the command line companion, its manual pages and completions in build/taskmon'
+	@echo '  make install          install taskmon, and the module if it is built'
+	@echo '  make deb              build the packages taskmonitor-dkms and taskmon in build/deb'
+	@echo '  make doctor           check that the module can be built, signed, loaded and used here; print fixes'
+	@echo '  make clean            remove what was built; modules_install, rust-analyzer, nsdeps and'
+	@echo '                        compile_commands.json work as for other out-of-tree modules'
 	@echo
-	@echo 'In a virtual machine, with a stock Debian kernel if KERNEL does not say otherwise:'
-	@echo '  make demo            shows the module at work'
-	@echo '  make exercise        shows the answers of docs/exercise.md; KERNEL=debug: those that need its checkers'
-	@echo '  make shell           an interactive shell with the module loaded; GDB=1: gdb can attach'
-	@echo '  make test            runs the tests; TESTS="load races:lives_of_all_kinds" only these'
-	@echo '  make test KERNEL=debug   the same on a kernel with KASAN, lockdep, kmemleak, KUnit, and'
-	@echo '                       allocations that fail; KERNEL=kcsan: the concurrent ones under KCSAN'
-	@echo '  make test-taskmon    the tests of taskmon that need no kernel (the others are in make test); NAMES="rate times"'
-	@echo '  make test-plot       what the pictures of taskmon look like, by their pixels'
-	@echo '  make test-top        taskmon top in a terminal (tmux), its screens compared; NAMES="screens" only these'
-	@echo '  make test-prometheus a real Prometheus and node_exporter get what taskmon exports'
-	@echo '  make test-the-tests  makes mistakes, and sees them caught; MISTAKES="double-put" only these'
-	@echo '  make test-install    installs the packages in a clean Debian folder, and boots that'
-	@echo '  make matrix          builds and tests for kernels of several suites; KERNELS="forky trixie:newest" only these'
-	@echo '  make soak            what takes hours: 1000 loads and unloads, a million random commands, KCSAN, ...'
-	@echo '  make bench           measures what it costs, and others beside it; BENCH="rounds reading" only that'
-	@echo '  make bench-allocators   what an object costs from each allocator of the kernel'
-	@echo '  make bench-taskmon   what following 1,000 tasks costs, by taskmon and by pidstat'
-	@echo '  make lint            rustfmt, clippy, modpost, rustdoc, shellcheck, mandoc'
-	@echo '  make doc             rustdoc of the crate, in build/doc'
-	@echo '  variables: KERNEL=KERNEL SUITE=SUITE RELEASE=RELEASE MIRROR=ADDRESS (see scripts/lib.sh)'
+	@echo 'Try it, in a virtual machine with a stock Debian kernel:'
+	@echo '  make demo             show the module at work'
+	@echo '  make shell            start a shell with the module loaded'
+	@echo '  make exercise         show the answers of docs/exercise.md'
+	@echo
+	@echo 'Test:'
+	@echo '  make test             run the tests of the module and of taskmon in virtual machines'
+	@echo '  make test-taskmon     run the tests of taskmon that need no kernel'
+	@echo '  make test-top         run taskmon top in a terminal (tmux) and compare its screens'
+	@echo '  make test-plot        check the pixels of the pictures that taskmon draws'
+	@echo '  make test-prometheus  let a real Prometheus and node_exporter read what taskmon exports'
+	@echo '  make test-install     install the packages in a clean Debian system, boot it, remove them'
+	@echo '  make test-kernels     build and test the module for kernels of several Debian suites'
+	@echo '  make mutation-test    put deliberate bugs into the module; the tests must catch each'
+	@echo '  make soak             run the tests that take hours'
+	@echo '  make lint             run all static checks: format, clippy, shellcheck, manuals, spelling, prose, links, ...'
+	@echo
+	@echo 'Measure and document:'
+	@echo '  make bench            measure what the module costs, and compare it with other tools'
+	@echo '  make bench-allocators measure what an object costs from each kernel allocator'
+	@echo '  make bench-taskmon    measure what it costs taskmon and pidstat to follow 1,000 tasks'
+	@echo '  make doc              build the rustdoc of the module in build/doc'
+	@echo
+	@echo 'Choose a part:'
+	@echo '  make test TESTS="load races:lives_of_all_kinds"'
+	@echo '  make test-taskmon NAMES="rate times"    make test-top NAMES="screens"'
+	@echo '  make test-install STEPS="the_package"   make test-kernels KERNELS="forky trixie:newest"'
+	@echo '  make mutation-test MUTATIONS="double-put"   make bench BENCH="rounds reading"'
+	@echo
+	@echo 'Variables:'
+	@echo '  KDIR=DIRECTORY RELEASE=RELEASE CLIPPY=1 V=1   make: the kernel to build for; all variables of Kbuild work'
+	@echo '  DESTDIR=DIRECTORY prefix=/usr/local           make install'
+	@echo '  JSON=1                                        make doctor: print JSON'
+	@echo '  GDB=1                                         make shell: gdb can attach'
+	@echo '  KERNEL=debug                                  make test, exercise: a kernel with KASAN, lockdep, kmemleak,'
+	@echo '                                                KUnit and fault injection'
+	@echo '  KERNEL=kcsan                                  make test: only concurrent tests, on a kernel with KCSAN'
+	@echo '  SUITE=SUITE RELEASE=RELEASE MIRROR=ADDRESS    the Debian kernel of the virtual machine (see scripts/lib.sh)'

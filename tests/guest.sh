@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash
 #
-# What the test files share: a runner of cases, one checker of the kernel log that all of them go
-# through, and words for what they do again and again. Runs in the guest, by busybox.
+# What the test files share: a runner of cases, a checker of the kernel log that runs after each case,
+# and functions for common steps. Runs in the guest, by busybox.
 #
 # A test file defines functions case_NAME, sources this file and ends with `run_cases "$@"`. Each
-# case runs in a subshell under `set -eu`: it fails with the first command that does, or by `fail`.
-# Its head may give options of scripts/vm, as `# vm: -m 192 -c 1`.
+# case runs in a subshell under `set -eu`: it fails with the first command that fails, or by `fail`.
+# tests/run describes the lines that the head of a file may have, such as `# vm: -m 192 -c 1`.
 #
-# Conditions are waited for, with a generous limit: no case measures how fast this machine is.
+# Cases wait for conditions, with a generous time limit: none depends on the speed of this machine.
 
 export FILE=/sys/kernel/debug/taskmonitor
 export FOLLOW=/sys/kernel/debug/taskmonitor_follow
@@ -21,8 +21,8 @@ mkdir -p "$T"
 
 # --- the kernel log -----------------------------------------------------------------------------
 #
-# New lines since the last look are to be our own, at a level that tells of no trouble, or one of
-# these, each for its reason. Nothing lets a line pass that POISON knows.
+# A new line must come from taskmonitor, at a level that reports no problem, or match one of these
+# patterns, each with its reason. A line that matches POISON is never allowed.
 
 log_allowed() {
 	sed -e 's/^#.*//' -e '/^$/d' "$T/allowed" - <<'END'
@@ -57,15 +57,15 @@ log_allow() {
 	printf '%s\n' "$1" >>"$T/allowed"
 }
 
-# log_noisy: this case makes the kernel say a lot, with stack traces and lists of memory. Only what
-# tells of a mistake counts.
+# log_noisy: this case makes the kernel log a lot, with stack traces and lists of memory. Only lines that
+# report a bug count.
 log_noisy() {
 	log_allow '.*'
 	: >"$T/noisy"
 }
 
-# others_races: drops what KCSAN reports of races that this module has no part in, but for what came
-# in between and tells of a mistake.
+# others_races: drops KCSAN's reports of races without this module, except lines in between that report
+# another bug.
 others_races() {
 	[ "${KERNEL-}" = kcsan ] || {
 		cat
@@ -101,16 +101,16 @@ others_races() {
 		END { if (inside) print report }'
 }
 
-# log_unload_race: this case opens files of debugfs while the module is unloaded. The kernel gives the module
-# up (try_stop_module()) a moment before it says that it is going, and in between debugfs takes it for one
-# that has left its files behind, and warns. And whoever is the first to open a file reads the table of its
-# functions before he counts as a user, for whom debugfs_remove() would wait: KASAN tells when the table
-# was freed by then. Both hold for every module; the open fails, and no more.
+# log_unload_race: this case opens debugfs files while the module is unloaded. The kernel gives up the module
+# (try_stop_module()) a moment before it sets its state to "going". If a file is opened in between, debugfs
+# takes the module for one that did not remove its files, and warns. Also, the first open of a file reads the
+# table of its functions before debugfs_remove() would wait for it: KASAN reports if the table was freed by
+# then. Both happen with every module; the only effect is that the open fails.
 log_unload_race() {
 	: >"$T/unload_race"
 }
 
-# unload_races: drops what is said of that, but for what came in between and tells of another mistake.
+# unload_races: drops the reports of that, except lines in between that report another bug.
 unload_races() {
 	[ -e "$T/unload_race" ] || {
 		cat
@@ -119,7 +119,7 @@ unload_races() {
 	first_opens | late_opens
 }
 
-# first_opens: drops KASAN's reports of the table.
+# first_opens: drops KASAN's reports about the table.
 first_opens() {
 	awk -v mistake="$MISTAKE" '
 		{
@@ -176,7 +176,7 @@ late_opens() {
 		END { if (inside) print report }'
 }
 
-# Prints the new lines that must not be there; fails if there is one.
+# log_check: prints the new lines that are not allowed; fails if there is one.
 log_check() {
 	dmesg -r -c | others_races | unload_races >"$T/log"
 	log_allowed >"$T/patterns"
@@ -207,18 +207,18 @@ log_check() {
 
 # --- kmemleak ---------------------------------------------------------------------------------------
 #
-# On a kernel that has it, each file is followed by a scan, which counts as a case; with SCANS=each, so
-# is each case (some seconds more). Reports go to the log, with the stack of the allocation. An object
-# must be 5 s old to be reported, and the same at two scans.
+# On a kernel with kmemleak, a scan runs after each file, and counts as a case; with SCANS=each, also after
+# each case, which takes some seconds more. Reports go to the kernel log, with the stack of the allocation.
+# An object is only reported if it is 5 s old, and has not changed between two scans.
 
 leaks_begin() {
 	KMEMLEAK=''
 	if [ ! -e /sys/kernel/debug/kmemleak ]; then
-		# (Not to be had in a file that says NO_KMEMLEAK.)
+		# A file without debugfs sets NO_KMEMLEAK.
 		[ "${KERNEL-}" != debug ] || [ "${NO_KMEMLEAK-}" ]
 		return
 	fi
-	# Open from now on: lockdown refuses to open it.
+	# Kept open, because lockdown would refuse to open it.
 	exec 8>/sys/kernel/debug/kmemleak
 	echo scan=off >&8
 	KMEMLEAK=yes
@@ -226,7 +226,7 @@ leaks_begin() {
 
 # kmemleak turns itself off when it is out of memory.
 leaks_scan() {
-	echo scan >&8 || echo "kmemleak is off"
+	echo scan >&8 || echo "kmemleak has turned itself off"
 }
 
 case_nothing_is_leaked() {
@@ -237,7 +237,7 @@ case_nothing_is_leaked() {
 
 # --- the runner ------------------------------------------------------------------------------------
 
-# Takes back whatever a case has left; prints what could not be, or is still there without us.
+# cleanup: undoes what a case has left; prints what cannot be undone, and what is left after the module is unloaded.
 cleanup() {
 	while read -r pid; do
 		kill -KILL "$pid"
@@ -257,12 +257,12 @@ unloaded() {
 	./helper rmmod taskmonitor >/dev/null || [ ! -e /sys/module/taskmonitor ]
 }
 
-# run_cases [NAME...]: the cases of the file in their order, or those named.
+# run_cases [NAME...]: runs the cases of the file in their order, or the named cases.
 run_cases() {
 	# shellcheck disable=SC2046 # a word a case
 	[ $# -gt 0 ] || set -- $(sed -n 's/^case_\([a-z0-9_]*\)().*/\1/p' "$0")
 	leaks_begin || {
-		echo "there is no kmemleak"
+		echo "the debug kernel has no kmemleak"
 		return 1
 	}
 	[ ! "$KMEMLEAK" ] || set -- "$@" nothing_is_leaked
@@ -303,25 +303,24 @@ run_cases() {
 		sed 's/^/#   kernel log: /' "$T/foreign"
 		[ "$status" = 0 ] || tail -n 12 "$T/trace" | cut -c 1-200 | sed 's/^/#     /'
 	done
-	# What came late is nobody's, but no less a mistake.
+	# A late line belongs to no case, but fails the file.
 	log_check
 }
 
-# uptime_s: sets NOW. (As much as can be is done without another process: making one is what takes time.)
+# uptime_s: sets NOW, without another process, because starting processes is what takes time here.
 uptime_s() {
 	read -r NOW _ </proc/uptime
 	NOW=${NOW%.*}
 }
 
-# --- words -------------------------------------------------------------------------------------------
+# --- common steps -------------------------------------------------------------------------------------------
 
 fail() {
 	echo "$*"
 	exit 1
 }
 
-# few N: how often to do what is worth doing N times where that does not take long. Kernels with checkers
-# are slow.
+# few N: prints the number of repetitions, N on the stock kernel. The debug kernels are slow, and get fewer.
 few() {
 	case ${KERNEL-} in
 	debug) echo $((($1 + 4) / 5)) ;;
@@ -330,17 +329,17 @@ few() {
 	esac
 }
 
-# note TEXT: a figure that is worth showing, if the case passes.
+# note TEXT: prints TEXT, such as a figure, if the case passes.
 note() {
 	echo "$*" >>"$T/notes"
 }
 
-# same WHAT GOT WANTED
+# same WHAT GOT WANTED: fails unless they are equal.
 same() {
 	[ "$2" = "$3" ] || fail "$1: \"$2\", not \"$3\""
 }
 
-# between WHAT GOT LEAST MOST
+# between WHAT GOT LEAST MOST: fails unless GOT is in this range.
 between() {
 	case $2 in
 	"" | -* | *[!0-9]*) awk -v v="$2" -v a="$3" -v b="$4" 'BEGIN { exit !(v != "" && v >= a && v <= b) }' ;;
@@ -361,7 +360,7 @@ wait_until() {
 
 # await COMMAND...: the same, in a case.
 await() {
-	wait_until "$@" || fail "waited $LIMIT s in vain for: $*"
+	wait_until "$@" || fail "timed out after $LIMIT s waiting for: $*"
 }
 
 # load [PARAMETERS], refused ERROR [PARAMETERS]
@@ -373,9 +372,9 @@ refused() {
 	error=$1
 	shift
 	same "insmod $*" "$(./helper insmod taskmonitor.ko "$*")" "$error"
-	[ ! -e /sys/module/taskmonitor ] || fail "insmod $*: failed, and the module is there"
+	[ ! -e /sys/module/taskmonitor ] || fail "insmod $*: failed, but the module is loaded"
 	for left in "$FILE"* "$SYSFS"; do
-		[ ! -e "$left" ] || fail "insmod $*: failed, and $left is there"
+		[ ! -e "$left" ] || fail "insmod $*: failed, but $left exists"
 	done
 }
 
@@ -383,7 +382,7 @@ unload() {
 	same rmmod "$(./helper rmmod taskmonitor)" ok
 }
 
-# writes RESULTS DATA...: each DATA one write to the same open file, RESULTS what they return.
+# writes RESULTS DATA...: writes each DATA with one write() to the same open file; RESULTS are the expected results.
 writes() {
 	writes_to "$FILE" "$@"
 }
@@ -400,7 +399,7 @@ writes_to() {
 spawn() {
 	spawned=$((${spawned-0} + 1))
 	OUT=$T/out.$spawned
-	# What is there of an earlier case does not say that this one is ready.
+	# A file of an earlier case does not show that this one is ready.
 	rm -f "$OUT"
 	./helper "$@" >"$OUT" &
 	echo $! >>"$T/pids"
@@ -409,7 +408,7 @@ spawn() {
 	echo "$PID" >>"$T/pids"
 }
 
-# end_task [PID]: ends such a task, and waits until it is reaped.
+# end_task [PID]: ends a task that spawn started, and waits until it is reaped.
 end_task() {
 	kill -TERM "${1:-$PID}"
 	await gone "${1:-$PID}"
@@ -419,7 +418,7 @@ gone() {
 	[ ! -e "/proc/$1" ]
 }
 
-# samples [PID]: what the file shows, or of it one PID.
+# samples [PID]: prints the history file, or its lines of one PID.
 samples() {
 	if [ $# = 0 ]; then
 		cat "$FILE"
@@ -428,12 +427,12 @@ samples() {
 	fi
 }
 
-# newest PID [KEY]: the newest sample, or one value of it.
+# newest PID [KEY]: prints the newest sample, or one value of it.
 newest() {
 	samples "$1" | tail -n 1 | if [ $# = 1 ]; then cat; else key "$2"; fi
 }
 
-# holds N: the file shows as many samples.
+# holds N: whether the history file has at least N samples.
 holds() {
 	[ "$(samples | wc -l)" -ge "$1" ]
 }
@@ -447,7 +446,7 @@ still() {
 	done
 }
 
-# holding BYTES [FILE]: a reader that has read BYTES and pauses; what it reads goes to $T/held. Sets HOLDER.
+# holding BYTES [FILE]: starts a reader that pauses after BYTES. Its data goes to $T/held. Sets HOLDER.
 holding() {
 	: >"$T/holder"
 	./helper hold "${2:-$FILE}" "$1" >"$T/held" 2>"$T/holder" &
@@ -456,7 +455,7 @@ holding() {
 	await grep -q held "$T/holder"
 }
 
-# Lets that reader go on to the end.
+# released: lets that reader continue to the end.
 released() {
 	kill -TERM "$HOLDER"
 	wait "$HOLDER"
@@ -470,34 +469,34 @@ both_holding() {
 	holding 4000
 }
 
-# both_released WHOLE LEFT: they have read that block to its end, wherever they stood, and then what is left. The
-# files have what there was, and what is left of it.
+# both_released WHOLE LEFT: both readers must read the block in which they paused to its end, and then what is left.
+# WHOLE is a file with all samples before, LEFT a file with the samples that are left.
 both_released() {
 	released
 	HOLDER=$FIRST
 	released
-	cmp "$T/held" "$T/held.first" || fail "one of them has read more of the block"
+	cmp "$T/held" "$T/held.first" || fail "one reader has read more of the block than the other"
 	head_and_rest "$T/held" "$1" "$2"
 }
 
-# head_and_rest READ WHOLE LEFT: it is a block from the beginning of what there was, and what is left.
+# head_and_rest READ WHOLE LEFT: READ must be the first block of WHOLE, and then LEFT.
 head_and_rest() {
 	count=$(($(wc -l <"$1") - $(wc -l <"$3")))
-	between "samples of the block on which it stood" "$count" "$FEWEST" "$MOST"
-	head -n "$count" "$2" | cat - "$3" | cmp - "$1" || fail "other lines than those of its block and what is left"
+	between "samples of the block in which the reader paused" "$count" "$FEWEST" "$MOST"
+	head -n "$count" "$2" | cat - "$3" | cmp - "$1" || fail "the reader has read other lines than those of its block and what is left"
 }
 
-# key KEY: the values of one key of the lines on stdin.
+# key KEY: prints the values of KEY in the lines on stdin.
 key() {
 	awk -v key="$1" '{ for (i = 1; i < NF; i += 2) if ($i == key) print $(i + 1) }'
 }
 
-# The PIDs in the order in which the file shows them.
+# shown: prints the PIDs in the order in which the history file shows them.
 shown() {
 	samples | awk '!seen[$2]++ { printf "%s%s", separator, $2; separator = " " }'
 }
 
-# later PID [N]: waits for N more samples, after which the newest tells of what is now.
+# later PID [N]: waits for N more samples, so that the newest shows the present state.
 later() {
 	from=$(last "$1" taken)
 	await has_taken "$1" $((from + ${2:-2}))
@@ -507,7 +506,7 @@ has_taken() {
 	[ "$(last "$1" taken)" -ge "$2" ]
 }
 
-# reached PID SEQ: the newest sample is of that instant, or a later one.
+# reached PID SEQ: whether the newest sample is of round SEQ, or a later one.
 reached() {
 	[ "$(newest "$1" seq)" -ge "$2" ]
 }
@@ -520,34 +519,35 @@ in_state() {
 	[ "$(last "$1" state)" = "$2" ]
 }
 
-# last PID KEY: of the task that had this number last, what the file of the tasks says.
+# last PID KEY: prints a value of the last task that had this PID, from the task file.
 last() {
 	status "$1" "$2" | tail -n 1
 }
 
-# reclaim: lets the kernel ask for memory back, as when it is short of it. (It may take some rounds
-# until that asks for all of a few blocks.)
+# reclaim: makes the kernel reclaim memory, as when it runs short of it. Several times, because one time may not
+# reclaim all of a few blocks.
 reclaim() {
 	for _ in 1 2 3 4; do
 		echo 2 >/proc/sys/vm/drop_caches
 	done
 }
 
-# capacity: sets FEWEST and MOST to how many samples a full block may have, as the module has said at the load.
+# capacity: sets FEWEST and MOST to the range of samples in a full block, as the module logged it when it was loaded.
 capacity() {
 	# shellcheck disable=SC2046 # words
 	set -- $(dmesg | sed -n 's/.*taskmonitor: a sample: .* \([0-9]*\) to \([0-9]*\) samples$/\1 \2/p' | tail -n 1)
 	FEWEST=$1 MOST=$2
 }
 
-# blocks: how many there are in the cache, those that are kept back included. Freed ones that the
-# allocator holds on to, or KASAN, are none.
+# blocks: prints the number of blocks in the cache, with those of the reserve, but without freed blocks that the
+# allocator or KASAN keeps.
 blocks() {
 	echo 1 >/sys/kernel/slab/task_sample/shrink
 	awk '/^task_sample / { print $2 }' /proc/slabinfo
 }
 
-# What the allocator says are in use includes some hundred that its processors hold ready.
+# The number of used objects that the allocator reports includes some hundred free objects that it keeps for each
+# processor.
 HELD=500
 
 has_blocks() {
@@ -558,8 +558,8 @@ fewer_blocks() {
 	[ "$(blocks)" -le "$1" ]
 }
 
-# filled N: waits until histories have N blocks at least, whatever else is said to be in use. (The reserve being
-# as it is by default.) As long as it takes, if only there are more all the time.
+# filled N: waits until histories have at least N blocks, without HELD and the default reserve. Waits without a limit
+# as long as the number of blocks grows.
 filled() {
 	goal=$(($1 + 64 + HELD))
 	until has_blocks "$goal"; do
@@ -569,30 +569,30 @@ filled() {
 	done
 }
 
-# some N: N threads are monitored. Sets TIDS.
+# some N: starts N threads and monitors them. Sets TIDS.
 some() {
 	spawn threads "$1" 0
 	TIDS=$(sed -n 's/^tid //p' "$OUT")
 	sed -n 's/^tid //p' "$OUT" >"$FILE"
 }
 
-# total KEY: the sum of it over all tasks.
+# total KEY: prints the sum of KEY over all tasks.
 total() {
 	awk -v key="$1" '{ for (i = 1; i < NF; i += 2) if ($i == key) n += $(i + 1) } END { print n + 0 }' "$TASKS"
 }
 
-# have KEY N: that sum is N at least.
+# have KEY N: whether that sum is at least N.
 have() {
 	[ "$(total "$1")" -ge "$2" ]
 }
 
-# As adds_up, for a history that is too long to be counted line by line.
+# adds_up_roughly: like adds_up, for a history that is too long to count its lines.
 adds_up_roughly() {
 	awk '$12 != $10 + $14 + $16' "$TASKS" >"$T/unsound"
 	[ ! -s "$T/unsound" ] || fail "taken is not samples + evicted + reclaimed: $(head -n 3 "$T/unsound")"
 }
 
-# status PID [KEY]: what the file of the tasks says of it, or one value of that.
+# status PID [KEY]: prints the line of the task in the task file, or one value of it.
 status() {
 	awk -v pid="$1" -v key="${2-}" '
 		$2 != pid { next }
@@ -600,7 +600,7 @@ status() {
 		{ for (i = 1; i < NF; i += 2) if ($i == key) { print $(i + 1); break } }' "$TASKS"
 }
 
-# adds_up: no sample of any task was lost uncounted. To be asked at rest.
+# adds_up: fails if a sample of a task was lost and not counted. Sampling must be stopped.
 adds_up() {
 	cat "$TASKS" >"$T/tasks"
 	awk '$12 != $10 + $14 + $16 { print; bad = 1 } END { exit bad }' "$T/tasks" >"$T/unsound" ||
@@ -608,42 +608,41 @@ adds_up() {
 	samples >"$T/samples"
 	awk '{ n[$2 " " $22]++ } END { for (task in n) print task, n[task] }' "$T/samples" | sort >"$T/counted"
 	awk '$10 > 0 { print $2, $4, $10 }' "$T/tasks" | sort | cmp -s - "$T/counted" ||
-		fail "samples that are shown: $(cat "$T/counted"); in $TASKS: $(cat "$T/tasks")"
+		fail "samples in $FILE: $(cat "$T/counted"); in $TASKS: $(cat "$T/tasks")"
 }
 
 # A line has every key of the contract, in this order.
 LINE='^pid [0-9]+ usr [0-9]+ sys [0-9]+ time [0-9]+ rss [0-9]+ minflt [0-9]+ majflt [0-9]+'
 LINE="$LINE mm_users [0-9]+ state [A-Za-z] seq [0-9]+ start [0-9]+\$"
 
-# sound: the lines on stdin are whole, the samples of a task stand together, and what must not fall
-# does not.
+# sound: fails unless the lines on stdin are complete, the samples of a task follow each other, and values that must
+# not decrease do not.
 sound() {
 	awk -v line="$LINE" '
 		function bad(why) { print "line " NR " (" why "): " $0; failed = 1; exit }
-		$0 !~ line { bad("form") }
+		$0 !~ line { bad("format") }
 		{ task = $2 " " $22 }
-		task != last && task in seen { bad("not in one piece") }
+		task != last && task in seen { bad("samples of the task are not together") }
 		task == last && $20 <= seq { bad("seq") }
 		task == last && $8 <= time { bad("time") }
-		task == last && ($4 < usr || $6 < sys) { bad("usr or sys falls") }
+		task == last && ($4 < usr || $6 < sys) { bad("usr or sys decreases") }
 		task == last && state == "X" { bad("after X") }
-		$8 < $22 { bad("taken before the task began") }
+		$8 < $22 { bad("taken before the task started") }
 		{ last = task; seen[task]; seq = $20; time = $8; usr = $4; sys = $6; state = $18 }
 		END { exit failed }' >"$T/unsound" || fail "$(cat "$T/unsound")"
 }
 
-# --- words about tasks ---------------------------------------------------------------------------
+# --- steps with tasks ------------------------------------------------------------------------------
 
 # A tick of the kernel, and of /proc/PID/stat, in ns.
 TICK=10000000
 
-# stat FILE N: the field N of a file in the form of /proc/PID/stat; no field behind comm is counted
-# wrongly for a blank in it.
+# stat_field FILE N: prints field N of a file in the form of /proc/PID/stat. Blanks in comm do not count.
 stat_field() {
 	sed 's/(.*)/-/' "$1" | cut -d ' ' -f "$2"
 }
 
-# agrees PID [FILE]: the newest sample says what /proc/PID/stat does, the task resting meanwhile.
+# agrees PID [FILE]: the newest sample must agree with /proc/PID/stat. The task must not run meanwhile.
 agrees() {
 	later "$1"
 	newest "$1" >"$T/line"
@@ -657,18 +656,18 @@ agrees() {
 	same start $(($(key start <"$T/line") / TICK)) "$(stat_field "$stat" 22)"
 }
 
-# near KEY NS TICKS: the same within 5 ticks.
+# near KEY NS TICKS: they must agree within 5 ticks.
 near() {
 	between "$1" "$2" $((($3 - 5) * TICK)) $((($3 + 6) * TICK))
 }
 
-# cpu PID: user and system time, which a tick at the wrong moment may split otherwise than the test
-# would like, but which have a sum that does not depend on it.
+# cpu PID: prints the sum of user and system time. How the kernel splits it depends on the moments of the ticks; the
+# sum does not.
 cpu() {
 	newest "$1" | awk '{ printf "%d", $4 + $6 }'
 }
 
-# exact PID RUSAGE_OUTPUT: the last sample has the totals that the parent was told.
+# exact PID RUSAGE_OUTPUT: the last sample must have the totals that the parent got with wait4().
 exact() {
 	await ended "$1"
 	newest "$1" >"$T/line"
@@ -678,7 +677,7 @@ exact() {
 	await grep -q '^rusage' "$2"
 	# shellcheck disable=SC2046 # two words
 	set -- $(sed -n 's/^rusage //p' "$2")
-	# The parent was told when the task had not quite left its CPU: ours is what it came to then.
-	between "us more than the parent was told" $(((usr + sys) / 1000 - $1 - $2)) 0 5000
+	# The parent gets its totals a moment before the task leaves its CPU; the last sample has the final totals.
+	between "us more than the totals of the parent" $(((usr + sys) / 1000 - $1 - $2)) 0 5000
 	between usr "$usr" $(($1 * 1000 - 5 * TICK)) $(($1 * 1000 + 5 * TICK))
 }

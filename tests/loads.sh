@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# What the loads of tests/loads.guest, and measurements, need of other packages. To be sourced behind scripts/build.sh.
+# Files of other packages that the loads of tests/loads.guest and the measurements need. To be sourced after
+# scripts/build.sh.
 
-# nginx of the suite, with the libraries that it needs. Sets NGINX to the folder.
+# nginx_open: sets NGINX to a directory with the nginx of the suite and its libraries.
 nginx_open() {
 	local package version packages=()
 	for package in nginx libc6 libcrypt1 libpcre2-8-0 libssl3t64 libzstd1 zlib1g; do
@@ -23,7 +24,7 @@ nginx_open() {
 	unlock
 }
 
-# compiler_files: what gcc and make of the toolchain read to build a program, one name a line.
+# compiler_files: prints the files that gcc and make of the toolchain read to build a program, one a line.
 compiler_files() {
 	# shellcheck disable=SC2016
 	toolchain_run bash -c '
@@ -44,20 +45,21 @@ compiler_files() {
 		} | xargs realpath -s' | sort -u
 }
 
-# loads_open FILE: makes it an archive of what the guest is given, with links followed.
+# loads_open FILE: makes FILE an archive of the files for the guest, with links followed.
 loads_open() {
 	local files
 	nginx_open
 	mapfile -t files < <(compiler_files)
-	((${#files[@]} > 50)) || die "could not find out what gcc needs (see above)"
+	((${#files[@]} > 50)) || die "could not find the files that gcc needs (see above)"
 	if ! toolchain_run tar -C / --hard-dereference -chf - "${files[@]#/}" >"$1" ||
 		! tar --hard-dereference -rhf "$1" -C "$NGINX" --exclude='*.conf*' --exclude=doc \
 			usr/sbin/nginx usr/lib/x86_64-linux-gnu; then
-		die "could not pack what the guest needs (see above)"
+		die "could not pack the files for the guest (see above)"
 	fi
 }
 
-# pidstat of the suite, with the loader and the library that it needs. Sets PIDSTAT to options of the machine.
+# pidstat_open: sets PIDSTAT to options of scripts/vm that give pidstat of the suite, its loader and its library to the
+# guest.
 pidstat_open() {
 	local sysstat libc folder libraries
 	sysstat=$(archive_version sysstat)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# Several runs of tests with one closing line. To be sourced.
+# Adds up several runs of tests into one closing line. To be sourced.
 
 total_passed=0 total_failed=0
 
-# total COMMAND...: runs the tests, shows what they say, and adds up how many passed and failed. One
-# that ends without saying so, or badly, is a failure.
+# total COMMAND...: runs tests, prints their output, and adds up the numbers in their closing line. A run
+# without a closing line, or whose status does not match it, counts as a failure.
 total() {
 	local line counted='' status=0
 	echo "# ${*/*\//}${KERNEL:+ on the $KERNEL kernel}"
@@ -23,7 +23,7 @@ total() {
 	total_failed=$((total_failed + 1))
 }
 
-# total_end: the closing line. The status is 0 if there was no failure and at least one case.
+# total_end: prints the closing line. The status is 0 if there was no failure and at least one case.
 total_end() {
 	echo "$total_passed passed, $total_failed failed"
 	((total_passed > 0 && total_failed == 0))

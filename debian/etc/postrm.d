@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# A kernel goes, $1: so do its Rust metadata.
+# The kernel $1 is removed: removes its Rust metadata.
 
 set -e
 
-# (An image that is upgraded or installed again stays.)
+# Not if the image is upgraded or reinstalled.
 case "${DEB_MAINT_PARAMS-}" in
 *upgrade* | *abort*) exit 0 ;;
 esac
