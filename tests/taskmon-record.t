@@ -111,7 +111,7 @@ case_killed_at_any_time() {
 	for round in $(seq "$rounds"); do
 		for i in 1 2 3 4 5 6 7 8 9 10; do
 			# From the oldest sample on, or from now on.
-			[ "$i" = 1 ] && [ "$((round % 3))" = 0 ] && new='' || new=--new
+			[ "$i" = 1 ] && [ "$((round % 3))" = 0 ] && new='' || new=--from-now
 			# shellcheck disable=SC2086 # none
 			record "$i.rec" $new
 			(
@@ -323,10 +323,10 @@ case_two_commands_compared() {
 	./taskmon diff "$T/10000.rec" "$T/60000.rec" >"$T/table" || fail "without a limit, nothing is beyond one"
 	grep -q '^sh  *cpu  *[0-9.]* s  *[0-9.]* s  *+[0-9.]* %$' "$T/table" || fail "$(cat "$T/table")"
 	status=0
-	./taskmon diff "$T/10000.rec" "$T/60000.rec" --limit cpu=100% >"$T/table" 2>"$T/said" || status=$?
+	./taskmon diff "$T/10000.rec" "$T/60000.rec" --max-increase cpu=100% >"$T/table" 2>"$T/said" || status=$?
 	same "status of six times as much" "$status" 1
 	same "what is said" "$(cat "$T/said")" "taskmon: beyond its limit: sh cpu"
-	./taskmon diff "$T/60000.rec" "$T/10000.rec" --limit cpu=0% --limit wall=0% >"$T/table" || fail "$(cat "$T/table")"
+	./taskmon diff "$T/60000.rec" "$T/10000.rec" --max-increase cpu=0% --max-increase wall=0% >"$T/table" || fail "$(cat "$T/table")"
 }
 
 run_cases "$@"

@@ -58,7 +58,7 @@ pub enum Command {
     List(List),
     Show(Show),
     Info(Info),
-    ExportCsv(ExportCsv),
+    Csv(Csv),
     Diff(Diff),
     Plot(Plot),
     Export(Export),
@@ -147,8 +147,8 @@ pub struct Record {
     pub max_size: Option<u64>,
 
     /// Only what is sampled from now on
-    #[arg(long)]
-    pub new: bool,
+    #[arg(long, alias = "new")]
+    pub from_now: bool,
 
     /// Of a command: time between two samples, if it is shorter than that of the module: 10ms, 1s, ...
     #[arg(long, value_name = "DURATION", value_parser = period::asked, requires = "command")]
@@ -158,7 +158,7 @@ pub struct Record {
     #[arg(
         last = true,
         value_name = "COMMAND",
-        conflicts_with_all = ["pids", "name", "cgroup", "unit", "user", "children", "new"]
+        conflicts_with_all = ["pids", "name", "cgroup", "unit", "user", "children", "from_now"]
     )]
     pub command: Vec<OsString>,
 }
@@ -296,10 +296,10 @@ pub enum Field {
 #[command(after_help = "\
 Examples:
   taskmon show 267 --since 10m
-  taskmon show --name postgres --since 1h --every 1m
+  taskmon show --name postgres --since 1h --interval 1m
   taskmon show 267 --follow --format ndjson --fields time,cpu,rss
   taskmon show --raw --format kv
-  taskmon show -i build.rec --name cc1 --every 10s")]
+  taskmon show -i build.rec --name cc1 --interval 10s")]
 pub struct Show {
     #[command(flatten)]
     pub selector: Selector,
@@ -313,8 +313,8 @@ pub struct Show {
     pub until: Option<Moment>,
 
     /// A line for each such span of time, instead of one for each sample
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub every: Option<Duration>,
+    #[arg(long, alias = "every", value_name = "DURATION", value_parser = duration)]
+    pub interval: Option<Duration>,
 
     /// What to show, and in which order (of kv, a name is always last)
     #[arg(long, value_enum, value_delimiter = ',', value_name = "FIELD,...")]
@@ -325,7 +325,7 @@ pub struct Show {
     pub format: Format,
 
     /// The values as the kernel gives them, instead of rates
-    #[arg(long, conflicts_with = "every")]
+    #[arg(long, conflicts_with = "interval")]
     pub raw: bool,
 
     /// Goes on with new samples as they come
@@ -342,11 +342,14 @@ pub struct Show {
 /// The counters as the kernel gave them (usr_ns, sys_ns, minflt, majflt), what they grew by as rates, CLOCK_BOOTTIME and the time
 /// of day of each sample, and how many samples are missing before it.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    alias = "export-csv",
+    after_help = "\
 Examples:
-  taskmon export-csv -i build.rec >build.csv
-  taskmon export-csv -i db.rec --name postgres -o postgres.csv")]
-pub struct ExportCsv {
+  taskmon csv -i build.rec >build.csv
+  taskmon csv -i db.rec --name postgres -o postgres.csv"
+)]
+pub struct Csv {
     /// The recording
     #[arg(long, short, value_name = "FILE")]
     pub input: PathBuf,
@@ -373,7 +376,7 @@ Exit status: 0; 1 if something is beyond its limit; 2 if that cannot be told.
 
 Examples:
   taskmon diff old.rec new.rec
-  taskmon diff old.rec new.rec --limit cpu=5%+10ms --limit peak_rss=10%")]
+  taskmon diff old.rec new.rec --max-increase cpu=5%+10ms --max-increase peak_rss=10%")]
 pub struct Diff {
     /// What was recorded before
     pub before: PathBuf,
@@ -386,8 +389,8 @@ pub struct Diff {
     pub name: Vec<Name>,
 
     /// How much more of a measure is not too much: a share (10%), an amount (50ms, 1MiB, 100), or both (10%+50ms)
-    #[arg(long = "limit", value_name = "MEASURE=MORE")]
-    pub limits: Vec<Limit>,
+    #[arg(long, alias = "limit", value_name = "MEASURE=MORE")]
+    pub max_increase: Vec<Limit>,
 
     /// How to write it
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -497,7 +500,7 @@ pub enum Sort {
 /// A table of the tasks, and charts of the selected one over all that was recorded of it. With the left and right arrows,
 /// table and charts go back in time. This is also what taskmon without a command does.
 ///
-/// Without a terminal on stdout, or with --once, writes one frame as text: a head, and a table of all tasks. Rates are those
+/// Without a terminal on stdout, or with --batch, writes one frame as text: a head, and a table of all tasks. Rates are those
 /// between the two newest samples. (For programs, `taskmon list` has other formats.)
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -505,10 +508,10 @@ Examples:
   taskmon top
   taskmon top --name postgres --sort memory
   taskmon top -i build.rec
-  taskmon top --once | head -n 20
-  COLUMNS=120 taskmon top --once --sort faults >tasks.txt
+  taskmon top --batch | head -n 20
+  COLUMNS=120 taskmon top --batch --sort faults >tasks.txt
 
-Colours are left out if NO_COLOR is in the environment. --once is as wide as COLUMNS says, or the terminal, or 80 columns.")]
+Colours are left out if NO_COLOR is in the environment. --batch is as wide as COLUMNS says, or the terminal, or 80 columns.")]
 pub struct Top {
     #[command(flatten)]
     pub selector: Selector,
@@ -518,8 +521,8 @@ pub struct Top {
     pub input: Option<PathBuf>,
 
     /// Writes one frame as text
-    #[arg(long)]
-    pub once: bool,
+    #[arg(long, alias = "once")]
+    pub batch: bool,
 
     /// What to sort by; keys change it
     #[arg(long, value_enum, default_value_t = Sort::Cpu)]
@@ -535,7 +538,7 @@ impl Default for Top {
         Self {
             selector: Selector::default(),
             input: None,
-            once: false,
+            batch: false,
             sort: Sort::Cpu,
             interval: Duration::from_secs(1),
         }
@@ -605,4 +608,51 @@ pub fn mistake(command: &str, what: &str) -> ! {
     let mut alone = cli.clone();
     let command = cli.find_subcommand_mut(command).unwrap_or(&mut alone);
     command.error(clap::error::ErrorKind::ValueValidation, what).exit()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Command lines by a former name and by its successor.
+    const RENAMED: [(&[&str], &[&str]); 5] = [
+        (&["top", "--once"], &["top", "--batch"]),
+        (&["show", "--every", "1m"], &["show", "--interval", "1m"]),
+        (&["record", "-o", "a.rec", "--new"], &["record", "-o", "a.rec", "--from-now"]),
+        (&["diff", "a", "b", "--limit", "cpu=5%"], &["diff", "a", "b", "--max-increase", "cpu=5%"]),
+        (&["export-csv", "-i", "a.rec"], &["csv", "-i", "a.rec"]),
+    ];
+    const FORMER: [&str; 5] = ["--once", "--every", "--new", "--limit", "export-csv"];
+
+    fn parsed(args: &[&str]) -> String {
+        let cli = Cli::try_parse_from([&["taskmon"], args].concat()).unwrap();
+        format!("{cli:?}")
+    }
+
+    #[test]
+    fn former_names_work() {
+        for (former, now) in RENAMED {
+            assert_eq!(parsed(former), parsed(now));
+        }
+    }
+
+    #[test]
+    fn help_has_no_former_name() {
+        let mut cli = Cli::command();
+        cli.build();
+        let mut commands = vec![&cli];
+        commands.extend(cli.get_subcommands());
+        for command in commands {
+            for help in [command.clone().render_help(), command.clone().render_long_help()] {
+                let help = help.to_string();
+                let words: Vec<&str> = help.split(|c: char| c != '-' && !c.is_ascii_alphanumeric()).collect();
+                for former in FORMER {
+                    assert!(!words.contains(&former), "{}: {former}", command.get_name());
+                }
+            }
+        }
+    }
 }

@@ -5,10 +5,10 @@
 mod choose;
 mod cli;
 mod compare;
+mod csv;
 mod diff;
 mod doctor;
 mod export;
-mod export_csv;
 mod exposition;
 mod hold;
 mod http;
@@ -123,7 +123,7 @@ fn main() -> ExitCode {
             Monitor::open(root).map_err(Failure::from).and_then(|m| record::record(&m, args, cli.booted))
         }
         Command::Info(args) => info::info(args),
-        Command::ExportCsv(args) => export_csv::export_csv(args),
+        Command::Csv(args) => csv::csv(args),
         Command::Hold(args) => return hold::hold(args),
         Command::Export(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| export::export(&m, args)),
         Command::Doctor(_) => doctor::doctor(&root),

@@ -229,6 +229,9 @@ mod tests {
 
     use super::*;
 
+    /// Former names of options, which only work.
+    const FORMER: [&str; 4] = ["once", "every", "new", "limit"];
+
     #[test]
     fn every_command_has_a_page_and_what_is_hidden_is_in_none() {
         let pages = all();
@@ -239,6 +242,11 @@ mod tests {
             for hidden in ["\\-\\-root", "\\-\\-booted", "manual"] {
                 assert!(!page.contains(hidden), "{name}: {hidden}");
             }
+            let plain = page.replace("\\-", "-");
+            for former in FORMER {
+                assert!(!plain.contains(&format!("--{former}")), "{name}: --{former}");
+            }
+            assert!(!name.contains("export-csv") && !plain.contains("export-csv"), "{name}");
             for part in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "\"SEE ALSO\""] {
                 assert_eq!(page.lines().filter(|line| *line == format!(".SH {part}")).count(), 1, "{name}: {part}");
             }
@@ -249,8 +257,13 @@ mod tests {
             clap_complete::generate(shell, &mut shown(), "taskmon", &mut text);
             let text = String::from_utf8_lossy(&text);
             assert!(text.contains("follow") && text.contains("doctor"), "{shell}");
-            for hidden in ["root", "booted", "manual"] {
+            for hidden in ["root", "booted", "manual", "export-csv"] {
                 assert!(!text.contains(hidden), "{shell}: {hidden}");
+            }
+            for former in FORMER {
+                // (fish writes `-l NAME`.)
+                let hidden = [format!("--{former}"), format!("-l {former}")];
+                assert!(!hidden.iter().any(|option| text.contains(option)), "{shell}: {former}");
             }
         }
     }

@@ -562,14 +562,14 @@ pub fn record(monitor: &Monitor, args: &Record, booted: Option<i64>) -> Result<(
     no_xfsz()?;
     let clock = Clock::new(booted).map_err(|e| Failure::other("the clock", e))?;
     let mut follow = monitor.follow()?;
-    if args.new {
+    if args.from_now {
         follow.skip()?;
     }
     let wanted = Wanted {
         path: &args.output,
         most: args.max_size,
         chooser: Chooser::new(&args.selector)?,
-        new: args.new,
+        new: args.from_now,
         command: None,
         period: None,
     };

@@ -160,7 +160,7 @@ fn a_file_shows_what_the_module_shows() {
     for args in [
         &["--raw", "--format", "kv"][..],
         &[],
-        &["--every", "5s", "--format", "csv"],
+        &["--interval", "5s", "--format", "csv"],
         &["267", "--format", "ndjson"],
         &["--name", "/^idle/", "--fields", "time,name,rss"],
         &["--since", "2026-11-27T16:01:47Z", "--until", "1795795309"],
@@ -207,7 +207,7 @@ fn what_is_chosen() {
         &["record", "-o", "x", "--max-size", "10"],
         &["record", "-o", "x", "--max-size", "1XB"],
         &["record", "-o", "x", "267", "--", "true"],
-        &["record", "-o", "x", "--new", "--", "true"],
+        &["record", "-o", "x", "--from-now", "--", "true"],
         &["record", "-o", "x", "--period", "1s"],
     ] {
         assert_eq!(system.said(args).2, 2, "{args:?}");
@@ -218,7 +218,7 @@ fn what_is_chosen() {
 fn only_what_is_new() {
     let system = recorded();
     let path = system.path("a.rec");
-    let child = begin(&system, "a.rec", &["--new"]);
+    let child = begin(&system, "a.rec", &["--from-now"]);
     wait_until("the file", || Reader::open(&path).is_ok());
     system.append(FOLLOW, &(line(300, 10, 10, 0, 1) + &line(267, 12, 12, 0, 1)));
     system.write(TASKS, &(task(267, [9, 0, 0, 4], "busy") + &task(300, [11, 0, 0, 0], "idle")));
@@ -437,7 +437,7 @@ fn a_task_that_had_exited_before() {
     let exited = task(267, [8, 0, 0, 3], "busy").replace("state S", "state X").replace("time 109", "time 110");
     system.write(TASKS, &exited);
     let path = system.path("a.rec");
-    let args = ["record", "-o", path.to_str().unwrap(), "--new", "--duration", "60s", "267"];
+    let args = ["record", "-o", path.to_str().unwrap(), "--from-now", "--duration", "60s", "267"];
     let (_, err, status) = system.said(&args);
     assert!(err.ends_with("(all of the tasks are gone)\n") && status == 0, "{err}");
     assert_eq!((end(&path).why, samples(&path).len()), (Why::Gone, 0));
@@ -768,15 +768,15 @@ fn what_is_in_it() {
         golden(&format!("info.{format}"), &system.said(&["info", "-i", path, "--format", format]).0);
     }
     let csv = system.path("out.csv");
-    let (out, _, _) = system.said(&["export-csv", "-i", path]);
-    golden("export-csv.csv", &out);
-    let (none, err, status) = system.said(&["export-csv", "-i", path, "-o", csv.to_str().unwrap()]);
+    let (out, _, _) = system.said(&["csv", "-i", path]);
+    golden("csv.csv", &out);
+    let (none, err, status) = system.said(&["csv", "-i", path, "-o", csv.to_str().unwrap()]);
     assert_eq!((none.as_str(), err.as_str(), status), ("", "", 0));
     assert_eq!(fs::read_to_string(csv).unwrap(), out);
-    let (some, _, _) = system.said(&["export-csv", "-i", path, "300"]);
+    let (some, _, _) = system.said(&["csv", "-i", path, "300"]);
     assert_eq!(some.lines().count(), 11);
     let before = fs::read(path).unwrap();
-    assert_eq!(system.said(&["export-csv", "-i", path, "-o", path]).2, 1);
+    assert_eq!(system.said(&["csv", "-i", path, "-o", path]).2, 1);
     assert_eq!(fs::read(path).unwrap(), before);
 }
 

@@ -70,7 +70,7 @@ fn compare(name: &str, args: &[&str]) {
 #[test]
 fn tables() {
     compare("show.table", &["show"]);
-    compare("show-every.table", &["show", "--every", "5s"]);
+    compare("show-interval.table", &["show", "--interval", "5s"]);
     compare("show-fields.table", &["show", "267", "--fields", "seq,lost,cpu"]);
     compare("show-raw.table", &["show", "--raw", "300"]);
     compare("list.table", &["list"]);
@@ -198,9 +198,9 @@ fn mistakes_on_the_command_line() {
         &["show", "-1"],
         &["show", "4294967296"],
         &["show", "--since", "yesterday"],
-        &["show", "--every", "0s"],
+        &["show", "--interval", "0s"],
         &["show", "--fields", "nonsense"],
-        &["show", "--raw", "--every", "1s"],
+        &["show", "--raw", "--interval", "1s"],
         &["show", "--format", "xml"],
         &["nonsense"],
         &["add"],
