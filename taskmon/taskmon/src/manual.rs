@@ -17,8 +17,8 @@ use crate::cli::Cli;
 use crate::cli::Completions;
 use crate::cli::Manual;
 
-/// When what the pages say has changed last.
-const DATE: &str = "2026-11-27";
+/// Date of the last change of the texts.
+const DATE: &str = "2026-11-30";
 /// How long a line of their source may be.
 const WIDTH: usize = 80;
 
@@ -32,7 +32,7 @@ pub fn completions(args: &Completions) -> Result<(), Failure> {
 
 /// Writes taskmon.1, taskmon-run.1, ... to a folder.
 pub fn pages(args: &Manual) -> Result<(), Failure> {
-    let failed = |e: io::Error| Failure::other(args.folder.display(), e);
+    let failed = |e: io::Error| Failure::other(format!("cannot write to {}", args.folder.display()), e);
     fs::create_dir_all(&args.folder).map_err(failed)?;
     for (name, page) in all() {
         fs::write(args.folder.join(name), page).map_err(failed)?;
