@@ -55,7 +55,7 @@ pub fn diff(args: &Diff) -> ExitCode {
             if !beyond.is_empty() {
                 say(format_args!("beyond its limit: {}", beyond.join(", ")));
             }
-            let limited: BTreeSet<Measure> = args.limits.iter().map(Limit::measure).collect();
+            let limited: BTreeSet<Measure> = args.max_increase.iter().map(Limit::measure).collect();
             let unknown: Vec<String> = limited.difference(&known).map(|measure| measure.key()).collect();
             if !unknown.is_empty() {
                 say(format_args!("has a limit, but no task tells it in both recordings: {}", unknown.join(", ")));
@@ -92,7 +92,7 @@ fn attempt(args: &Diff) -> Result<Verdict, Failure> {
             "no task of one recording has the name of one of the other: --name chooses".to_owned(),
         ));
     }
-    let mut report = Report::new(args.format, &args.limits)?;
+    let mut report = Report::new(args.format, &args.max_increase)?;
     for (name, before, after) in &pairs {
         report.task(name, before, after)?;
     }

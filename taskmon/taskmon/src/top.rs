@@ -277,7 +277,7 @@ impl Feed {
 
 /// `taskmon top`
 pub fn top(root: Root, args: &Top, booted: Option<i64>) -> Result<(), Failure> {
-    let once = args.once || !io::stdout().is_terminal();
+    let once = args.batch || !io::stdout().is_terminal();
     if let Some(path) = &args.input {
         let mut source = Source::file(path, &args.selector)?;
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
