@@ -1,23 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# The requirements to build, sign, load and use the module: one function checks each. The functions change
-# nothing. Each sets STATUS to what it found and, where it fails, FIX to the command that fixes it.
+# The requirements to build, sign, load and use the module: one function checks each. The functions
+# change nothing. Each sets STATUS to what it found and, where it fails, FIX to the command that
+# fixes it.
 #
-# BUILD_CHECKS are for a kernel release, RELEASE, which need not be the running one; scripts/dkms skips the
-# build if one of them fails. USE_CHECKS are for this machine and its running kernel.
+# BUILD_CHECKS are for a kernel release, RELEASE, which need not be the running one; scripts/dkms
+# skips the build if one of them fails. USE_CHECKS are for this machine and its running kernel.
 #
 # To be sourced after lib.sh, toolchain.sh and kernel.sh.
 
 BUILD_CHECKS=(architecture headers rust modversions lto metadata source rustc rust_src bindgen compiler tools space rights)
 USE_CHECKS=(built secure_boot signature lockdown debugfs permitted)
 
-# The cache of Rust metadata for DKMS, and the space, at most, that building the metadata takes. What stays is smaller.
+# The cache of Rust metadata for DKMS, and the space, at most, that building the metadata takes.
+# What stays is smaller.
 DKMS_CACHE=/var/cache/taskmonitor
 SPACE_MIB=900
 
-# headers_open: sets HEADERS to the directory of the headers of RELEASE, VERSION to the version of their
-# package, and SOURCE_PACKAGE to the package with their source. The headers, and their package, may be missing.
+# headers_open: sets HEADERS to the directory of the headers of RELEASE, VERSION to the version of
+# their package, and SOURCE_PACKAGE to the package with their source. The headers, and their
+# package, may be missing.
 headers_open() {
 	HEADERS=/lib/modules/$RELEASE/build
 	VERSION=$(package_version "linux-headers-$RELEASE")
@@ -25,8 +28,8 @@ headers_open() {
 	[[ ! $RELEASE =~ ^[0-9]+\.[0-9]+ ]] || SOURCE_PACKAGE=linux-source-${BASH_REMATCH[0]}
 }
 
-# package_version PACKAGE: the version whose files are there, or nothing. During a run of apt, packages are unpacked
-# long before they count as installed.
+# package_version PACKAGE: the version whose files are there, or nothing. During a run of apt,
+# packages are unpacked long before they count as installed.
 package_version() {
 	dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null |
 		sed -n -E 's/^(installed|unpacked|half-configured|triggers-awaited|triggers-pending) //p' | head -n 1 || :
@@ -42,20 +45,21 @@ headers_have_metadata() {
 	[[ -e $HEADERS/rust/libkernel.rmeta ]]
 }
 
-# made_of: a line that identifies what the metadata in the cache must be made of. Raise its number when the way they
-# are made changes.
+# made_of: a line that identifies what the metadata in the cache must be made of. Raise its number
+# when the way they are made changes.
 made_of() {
 	echo "$RELEASE $VERSION 1"
 }
 
-# current: whether the cache has metadata for these headers that this rustc can read. Then the build needs nothing
-# else: not the source package either, which may be at another version by now.
+# current: whether the cache has metadata for these headers that this rustc can read. Then the build
+# needs nothing else: not the source package either, which may be at another version by now.
 current() {
 	[[ $(cat "$DKMS_CACHE/kernel/$RELEASE/complete" 2>/dev/null) == "$(made_of)" ]] &&
 		reads_metadata "$DKMS_CACHE/kernel/$RELEASE/build"
 }
 
-# ready NAME: whether there is Rust metadata already, so that NAME, which only building it needs, is not needed.
+# ready NAME: whether there is Rust metadata already, so that NAME, which only building it needs, is
+# not needed.
 ready() {
 	STATUS="$1: not needed, the headers contain Rust metadata"
 	! headers_have_metadata || return 0
@@ -68,8 +72,8 @@ tool() {
 	PATH=/usr/sbin:/usr/bin:/sbin:/bin RUSTC_BOOTSTRAP=1 "$@"
 }
 
-# reads_metadata KDIR: whether rustc can read the metadata in KDIR. It cannot if another rustc made the metadata, even
-# one that reports the same version.
+# reads_metadata KDIR: whether rustc can read the metadata in KDIR. It cannot if another rustc made
+# the metadata, even one that reports the same version.
 reads_metadata() {
 	local folder status=0
 	# Without a temporary directory the answer is unknown: the build will find out.
@@ -166,7 +170,8 @@ built_by() {
 	sed -n "s/^CONFIG_$1_VERSION_TEXT=\"\(.*\)\"$/\1/p" "$HEADERS/.config"
 }
 
-# built_with PREFIX PACKAGE COMMAND...: the version that COMMAND prints must be the one in the kernel's configuration.
+# built_with PREFIX PACKAGE COMMAND...: the version that COMMAND prints must be the one in the
+# kernel's configuration.
 built_with() {
 	local built here package=$2 version wanted
 	built=$(built_by "$1")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash
 #
-# What the test files share: a runner of cases, a checker of the kernel log that runs after each case,
-# and functions for common steps. Runs in the guest, by busybox.
+# What the test files share: a runner of cases, a checker of the kernel log that runs after each
+# case, and functions for common steps. Runs in the guest, by busybox.
 #
 # A test file defines functions case_NAME, sources this file and ends with `run_cases "$@"`. Each
 # case runs in a subshell under `set -eu`: it fails with the first command that fails, or by `fail`.
@@ -57,15 +57,15 @@ log_allow() {
 	printf '%s\n' "$1" >>"$T/allowed"
 }
 
-# log_noisy: this case makes the kernel log a lot, with stack traces and lists of memory. Only lines that
-# report a bug count.
+# log_noisy: this case makes the kernel log a lot, with stack traces and lists of memory. Only lines
+# that report a bug count.
 log_noisy() {
 	log_allow '.*'
 	: >"$T/noisy"
 }
 
-# others_races: drops KCSAN's reports of races without this module, except lines in between that report
-# another bug.
+# others_races: drops KCSAN's reports of races without this module, except lines in between that
+# report another bug.
 others_races() {
 	[ "${KERNEL-}" = kcsan ] || {
 		cat
@@ -101,11 +101,12 @@ others_races() {
 		END { if (inside) print report }'
 }
 
-# log_unload_race: this case opens debugfs files while the module is unloaded. The kernel gives up the module
-# (try_stop_module()) a moment before it sets its state to "going". If a file is opened in between, debugfs
-# takes the module for one that did not remove its files, and warns. Also, the first open of a file reads the
-# table of its functions before debugfs_remove() would wait for it: KASAN reports if the table was freed by
-# then. Both happen with every module; the only effect is that the open fails.
+# log_unload_race: this case opens debugfs files while the module is unloaded. The kernel gives up
+# the module (try_stop_module()) a moment before it sets its state to "going". If a file is opened
+# in between, debugfs takes the module for one that did not remove its files, and warns. Also, the
+# first open of a file reads the table of its functions before debugfs_remove() would wait for it:
+# KASAN reports if the table was freed by then. Both happen with every module; the only effect is
+# that the open fails.
 log_unload_race() {
 	: >"$T/unload_race"
 }
@@ -207,9 +208,10 @@ log_check() {
 
 # --- kmemleak ---------------------------------------------------------------------------------------
 #
-# On a kernel with kmemleak, a scan runs after each file, and counts as a case; with SCANS=each, also after
-# each case, which takes some seconds more. Reports go to the kernel log, with the stack of the allocation.
-# An object is only reported if it is 5 s old, and has not changed between two scans.
+# On a kernel with kmemleak, a scan runs after each file, and counts as a case; with SCANS=each,
+# also after each case, which takes some seconds more. Reports go to the kernel log, with the stack
+# of the allocation. An object is only reported if it is 5 s old, and has not changed between two
+# scans.
 
 leaks_begin() {
 	KMEMLEAK=''
@@ -237,7 +239,8 @@ case_nothing_is_leaked() {
 
 # --- the runner ------------------------------------------------------------------------------------
 
-# cleanup: undoes what a case has left; prints what cannot be undone, and what is left after the module is unloaded.
+# cleanup: undoes what a case has left; prints what cannot be undone, and what is left after the
+# module is unloaded.
 cleanup() {
 	while read -r pid; do
 		kill -KILL "$pid"
@@ -320,7 +323,8 @@ fail() {
 	exit 1
 }
 
-# few N: prints the number of repetitions, N on the stock kernel. The debug kernels are slow, and get fewer.
+# few N: prints the number of repetitions, N on the stock kernel. The debug kernels are slow, and
+# get fewer.
 few() {
 	case ${KERNEL-} in
 	debug) echo $((($1 + 4) / 5)) ;;
@@ -382,7 +386,8 @@ unload() {
 	same rmmod "$(./helper rmmod taskmonitor)" ok
 }
 
-# writes RESULTS DATA...: writes each DATA with one write() to the same open file; RESULTS are the expected results.
+# writes RESULTS DATA...: writes each DATA with one write() to the same open file; RESULTS are the
+# expected results.
 writes() {
 	writes_to "$FILE" "$@"
 }
@@ -446,7 +451,8 @@ still() {
 	done
 }
 
-# holding BYTES [FILE]: starts a reader that pauses after BYTES. Its data goes to $T/held. Sets HOLDER.
+# holding BYTES [FILE]: starts a reader that pauses after BYTES. Its data goes to $T/held. Sets
+# HOLDER.
 holding() {
 	: >"$T/holder"
 	./helper hold "${2:-$FILE}" "$1" >"$T/held" 2>"$T/holder" &
@@ -469,8 +475,9 @@ both_holding() {
 	holding 4000
 }
 
-# both_released WHOLE LEFT: both readers must read the block in which they paused to its end, and then what is left.
-# WHOLE is a file with all samples before, LEFT a file with the samples that are left.
+# both_released WHOLE LEFT: both readers must read the block in which they paused to its end, and
+# then what is left. WHOLE is a file with all samples before, LEFT a file with the samples that are
+# left.
 both_released() {
 	released
 	HOLDER=$FIRST
@@ -524,30 +531,31 @@ last() {
 	status "$1" "$2" | tail -n 1
 }
 
-# reclaim: makes the kernel reclaim memory, as when it runs short of it. Several times, because one time may not
-# reclaim all of a few blocks.
+# reclaim: makes the kernel reclaim memory, as when it runs short of it. Several times, because one
+# time may not reclaim all of a few blocks.
 reclaim() {
 	for _ in 1 2 3 4; do
 		echo 2 >/proc/sys/vm/drop_caches
 	done
 }
 
-# capacity: sets FEWEST and MOST to the range of samples in a full block, as the module logged it when it was loaded.
+# capacity: sets FEWEST and MOST to the range of samples in a full block, as the module logged it
+# when it was loaded.
 capacity() {
 	# shellcheck disable=SC2046 # words
 	set -- $(dmesg | sed -n 's/.*taskmonitor: a sample: .* \([0-9]*\) to \([0-9]*\) samples$/\1 \2/p' | tail -n 1)
 	FEWEST=$1 MOST=$2
 }
 
-# blocks: prints the number of blocks in the cache, with those of the reserve, but without freed blocks that the
-# allocator or KASAN keeps.
+# blocks: prints the number of blocks in the cache, with those of the reserve, but without freed
+# blocks that the allocator or KASAN keeps.
 blocks() {
 	echo 1 >/sys/kernel/slab/task_sample/shrink
 	awk '/^task_sample / { print $2 }' /proc/slabinfo
 }
 
-# The number of used objects that the allocator reports includes some hundred free objects that it keeps for each
-# processor.
+# The number of used objects that the allocator reports includes some hundred free objects that it
+# keeps for each processor.
 HELD=500
 
 has_blocks() {
@@ -558,8 +566,8 @@ fewer_blocks() {
 	[ "$(blocks)" -le "$1" ]
 }
 
-# filled N: waits until histories have at least N blocks, without HELD and the default reserve. Waits without a limit
-# as long as the number of blocks grows.
+# filled N: waits until histories have at least N blocks, without HELD and the default reserve.
+# Waits without a limit as long as the number of blocks grows.
 filled() {
 	goal=$(($1 + 64 + HELD))
 	until has_blocks "$goal"; do
@@ -615,8 +623,8 @@ adds_up() {
 LINE='^pid [0-9]+ usr [0-9]+ sys [0-9]+ time [0-9]+ rss [0-9]+ minflt [0-9]+ majflt [0-9]+'
 LINE="$LINE mm_users [0-9]+ state [A-Za-z] seq [0-9]+ start [0-9]+\$"
 
-# sound: fails unless the lines on stdin are complete, the samples of a task follow each other, and values that must
-# not decrease do not.
+# sound: fails unless the lines on stdin are complete, the samples of a task follow each other, and
+# values that must not decrease do not.
 sound() {
 	awk -v line="$LINE" '
 		function bad(why) { print "line " NR " (" why "): " $0; failed = 1; exit }
@@ -637,12 +645,14 @@ sound() {
 # A tick of the kernel, and of /proc/PID/stat, in ns.
 TICK=10000000
 
-# stat_field FILE N: prints field N of a file in the form of /proc/PID/stat. Blanks in comm do not count.
+# stat_field FILE N: prints field N of a file in the form of /proc/PID/stat. Blanks in comm do not
+# count.
 stat_field() {
 	sed 's/(.*)/-/' "$1" | cut -d ' ' -f "$2"
 }
 
-# agrees PID [FILE]: the newest sample must agree with /proc/PID/stat. The task must not run meanwhile.
+# agrees PID [FILE]: the newest sample must agree with /proc/PID/stat. The task must not run
+# meanwhile.
 agrees() {
 	later "$1"
 	newest "$1" >"$T/line"
@@ -661,8 +671,8 @@ near() {
 	between "$1" "$2" $((($3 - 5) * TICK)) $((($3 + 6) * TICK))
 }
 
-# cpu PID: prints the sum of user and system time. How the kernel splits it depends on the moments of the ticks; the
-# sum does not.
+# cpu PID: prints the sum of user and system time. How the kernel splits it depends on the moments
+# of the ticks; the sum does not.
 cpu() {
 	newest "$1" | awk '{ printf "%d", $4 + $6 }'
 }
@@ -677,7 +687,8 @@ exact() {
 	await grep -q '^rusage' "$2"
 	# shellcheck disable=SC2046 # two words
 	set -- $(sed -n 's/^rusage //p' "$2")
-	# The parent gets its totals a moment before the task leaves its CPU; the last sample has the final totals.
+	# The parent gets its totals a moment before the task leaves its CPU; the last sample has
+	# the final totals.
 	between "us more than the totals of the parent" $(((usr + sys) / 1000 - $1 - $2)) 0 5000
 	between usr "$usr" $(($1 * 1000 - 5 * TICK)) $(($1 * 1000 + 5 * TICK))
 }

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# Files of other packages that the loads of tests/loads.guest and the measurements need. To be sourced after
-# scripts/build.sh.
+# Files of other packages that the loads of tests/loads.guest and the measurements need. To be
+# sourced after scripts/build.sh.
 
 # nginx_open: sets NGINX to a directory with the nginx of the suite and its libraries.
 nginx_open() {
@@ -24,7 +24,8 @@ nginx_open() {
 	unlock
 }
 
-# compiler_files: prints the files that gcc and make of the toolchain read to build a program, one a line.
+# compiler_files: prints the files that gcc and make of the toolchain read to build a program, one a
+# line.
 compiler_files() {
 	# shellcheck disable=SC2016
 	toolchain_run bash -c '
@@ -58,8 +59,8 @@ loads_open() {
 	fi
 }
 
-# pidstat_open: sets PIDSTAT to options of scripts/vm that give pidstat of the suite, its loader and its library to the
-# guest.
+# pidstat_open: sets PIDSTAT to options of scripts/vm that give pidstat of the suite, its loader and
+# its library to the guest.
 pidstat_open() {
 	local sysstat libc folder libraries
 	sysstat=$(archive_version sysstat)

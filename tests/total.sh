@@ -5,8 +5,8 @@
 
 total_passed=0 total_failed=0
 
-# total COMMAND...: runs tests, prints their output, and adds up the numbers in their closing line. A run
-# without a closing line, or whose status does not match it, counts as a failure.
+# total COMMAND...: runs tests, prints their output, and adds up the numbers in their closing line.
+# A run without a closing line, or whose status does not match it, counts as a failure.
 total() {
 	local line counted='' status=0
 	echo "# ${*/*\//}${KERNEL:+ on the $KERNEL kernel}"
