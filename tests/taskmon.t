@@ -116,9 +116,9 @@ case_without_rights() {
 		list | remove*) file=$TASKS ;;
 		esac
 		# shellcheck disable=SC2086 # words
-		says 1 "taskmon: no permission for $file; run this as root" as_nobody ./taskmon -- $command
+		says 1 "taskmon: cannot access $file: permission denied; run this command as root" as_nobody ./taskmon -- $command
 	done
-	says 1 "taskmon: no permission for $SYSFS; run this as root" as_nobody ./taskmon -- add 1
+	says 1 "taskmon: cannot access $SYSFS: permission denied; run this command as root" as_nobody ./taskmon -- add 1
 	same tasks "$(monitored)" 1
 }
 
@@ -140,11 +140,11 @@ case_add_and_remove_by_pid() {
 1: added"
 	same tasks "$(monitored)" "$PID 1"
 	./taskmon add 1 >"$T/out"
-	same "said of one that is there" "$(cat "$T/out")" "1: monitored already"
+	same "said of one that is there" "$(cat "$T/out")" "1: already monitored"
 	status=0
 	./taskmon add 4194303 2 >"$T/out" 2>"$T/errors" || status=$?
 	same "status with one that does not exist" "$status" 1
-	same "said of it" "$(cat "$T/errors")" "taskmon: 4194303: not added: there is no such task"
+	same "said of it" "$(cat "$T/errors")" "taskmon: 4194303: not added: no such task"
 	same "said of the other" "$(cat "$T/out")" "2: added"
 	./taskmon remove 1 "$PID" >"$T/out"
 	same said "$(sort "$T/out")" "$(printf '%s\n' "1: removed" "$PID: removed" | sort)"
@@ -162,15 +162,15 @@ case_add_and_remove_by_name() {
 	./taskmon add --name 'a b' >"$T/out"
 	same said "$(cat "$T/out")" "$a: added"
 	./taskmon add --name '/^a.*[bc]$/' >"$T/out"
-	same said "$(cat "$T/out")" "$a: monitored already
+	same said "$(cat "$T/out")" "$a: already monitored
 $b: added"
 	./taskmon add --name zzz --name nothing >"$T/out"
 	same tasks "$(monitored)" "$a $b $PID"
-	says 1 "taskmon: no task is chosen by that" ./taskmon add --name zz
+	says 1 "taskmon: no process matches --name zz" ./taskmon add --name zz
 	status=0
 	./taskmon add --name '/(/' >"$T/out" 2>"$T/errors" || status=$?
 	same "status of a mistake in a regular expression" "$status" 2
-	grep -q '"(" is no regular expression: found open group without closing' "$T/errors" || fail "it is not said"
+	grep -q 'invalid regular expression "(": found open group without closing' "$T/errors" || fail "it is not said"
 	# What has exited has its name still.
 	end_task "$b"
 	await ended "$b"
@@ -229,7 +229,7 @@ case_add_by_user() {
 	says 1 'taskmon: there is no user "nonsense"' ./taskmon add --user nonsense
 	# Root's are many, the program itself is not among them, and none is missed.
 	./taskmon add --user root >"$T/out"
-	grep -v ': added$' "$T/out" | grep -v ': has ended meanwhile$' && fail "something else is said"
+	grep -v ': added$' "$T/out" | grep -v ': exited before it was added$' && fail "something else is said"
 	grep -qx "1: added" "$T/out" || fail "not init"
 	grep -qx "$$: added" "$T/out" || fail "not this shell"
 	same "those of others" "$(monitored | tr ' ' '\n' | grep -cx $! || :)" 0
@@ -273,7 +273,7 @@ case_as_many_as_there_may_be() {
 	same status "$status" 1
 	same added "$(grep -c ': added$' "$T/out")" 3
 	same "said of the next" "$(sed 's/[0-9]* *:/N:/2' "$T/errors" | sed 's/: [0-9]*:/: N:/')" \
-		"taskmon: N: not added: as many tasks as max_tasks allows are monitored"
+		"taskmon: N: not added: the limit max_tasks is reached; to see how to raise it: taskmon doctor"
 }
 
 # All in one output, each once, the one that counts at what it takes and those that sleep at nothing.

@@ -86,7 +86,7 @@ pub fn csv(args: &Csv) -> Result<(), Failure> {
         None => Failure::output(&e),
     };
     if args.output.as_ref().is_some_and(|output| same(&args.input, output)) {
-        return Err(Failure::Other(format!("{} cannot be written while it is read", args.input.display())));
+        return Err(Failure::Other(format!("cannot write {}: it is the input file", args.input.display())));
     }
     let out = match &args.output {
         Some(path) => File::create(path).map(Whole::new),

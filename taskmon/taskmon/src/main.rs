@@ -45,16 +45,16 @@ use source::Source;
 use taskmonitor::Monitor;
 use taskmonitor::Root;
 
-/// What ends taskmon before it is done.
+/// An error that ends taskmon.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// Something about the module.
     #[error("{0}")]
     Module(#[from] taskmonitor::Error),
-    /// Whoever reads the output has gone; nobody is there to be told.
-    #[error("nobody reads the output any more")]
+    /// The reader of stdout has closed it. This is not reported.
+    #[error("the reader of the output has closed it")]
     Unread,
-    /// All has been said already.
+    /// The error has been reported already.
     #[error("")]
     Said,
     /// Anything else.

@@ -122,7 +122,7 @@ fn failures_are_sentences() {
     let (frame, errors, status) = once(&system, &["top", "--name", "nobody"], "80");
     assert_eq!((frame.as_str(), errors.as_str(), status), ("", "taskmon: no monitored task is chosen by that\n", 1));
     let (_, errors, status) = once(&system, &["top", "-i", "/no/such/file"], "80");
-    assert!(status == 1 && errors.starts_with("taskmon: /no/such/file"), "{errors}");
+    assert!(status == 1 && errors.starts_with("taskmon: cannot read /no/such/file: "), "{errors}");
     for mistake in [&["top", "--sort", "nonsense"][..], &["top", "--interval", "0s"], &["top", "x"]] {
         assert_eq!(once(&system, mistake, "80").2, 2, "{mistake:?}");
     }
