@@ -273,7 +273,7 @@ case_as_many_as_there_may_be() {
 	same status "$status" 1
 	same added "$(grep -c ': added$' "$T/out")" 3
 	same "said of the next" "$(sed 's/[0-9]* *:/N:/2' "$T/errors" | sed 's/: [0-9]*:/: N:/')" \
-		"taskmon: N: not added: the limit max_tasks is reached"
+		"taskmon: N: not added: the limit max_tasks is reached; to see how to raise it: taskmon doctor"
 }
 
 # All in one output, each once, the one that counts at what it takes and those that sleep at nothing.

@@ -308,7 +308,11 @@ pub fn add(monitor: &Monitor, args: &Add) -> Result<(), Failure> {
                 }
                 Some(reason) => {
                     failed += 1;
-                    say(format_args!("{pid}: not added: {reason}"));
+                    let hint = match reason {
+                        Reason::TooMany => "; to see how to raise it: taskmon doctor",
+                        _ => "",
+                    };
+                    say(format_args!("{pid}: not added: {reason}{hint}"));
                     // It would be the same for all others.
                     if reason == Reason::TooMany {
                         for pid in chosen.iter().skip(i + 1) {

@@ -298,7 +298,7 @@ fn namespace(facts: &Facts) -> Finding {
         None => ok("the PID namespace is unknown"),
         Some(INITIAL) => ok("running in the initial PID namespace"),
         Some(_) => Finding::Note(
-            "running in a PID namespace, as in a container: PIDs are those of this namespace, and tasks outside have PID 0"
+            "not running in the initial PID namespace (a container?): PIDs are those of this namespace, tasks outside have PID 0"
                 .to_owned(),
             None,
         ),

@@ -154,7 +154,7 @@ fn damages(damage: Damage) -> Option<String> {
     }
     if damage.torn > 0 {
         let but = if text.is_empty() { "" } else { "; " };
-        let _ = write!(text, "{but}the last {} are an incomplete chunk", plural(damage.torn, "byte"));
+        let _ = write!(text, "{but}an incomplete chunk of {} at the end", plural(damage.torn, "byte"));
     }
     (!text.is_empty()).then_some(text)
 }

@@ -12,7 +12,7 @@ use nix::time::clock_gettime;
 
 /// A duration: `10ms`, `1s`, `1h 30m`. Zero is none.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let bad = || format!("invalid duration \"{}\", expected for example 10ms, 1s or 5m", text.escape_debug());
+    let bad = || "expected a duration such as 10ms, 1s or 5m".to_owned();
     let duration = text.parse::<SignedDuration>().map_err(|_| bad())?;
     Duration::try_from(duration).ok().filter(|d| !d.is_zero()).ok_or_else(bad)
 }

@@ -671,7 +671,7 @@ fn killed() {
     bytes.truncate(bytes.len() - 3);
     fs::write(&path, &bytes).unwrap();
     let (info, _, _) = system.said(&["info", "-i", path.to_str().unwrap()]);
-    assert!(info.contains("are an incomplete chunk"), "{info}");
+    assert!(info.contains("damaged  an incomplete chunk of "), "{info}");
 }
 
 #[test]
