@@ -139,7 +139,7 @@ fn of_a_recording() {
         assert_eq!(drawn, system.said(&[vec!["plot"], args].concat()));
         assert_eq!(drawn.2, 0);
     }
-    fails(&away, &["plot", "-i", path, "--name", "none", "-o", "-"], 1, "no task in the recording is chosen by that");
+    fails(&away, &["plot", "-i", path, "--name", "none", "-o", "-"], 1, "no task in the recording ");
     fails(&away, &["plot", "-i", path, "--user", "root", "-o", "-"], 1, "only PIDs and names are known");
 }
 
@@ -182,9 +182,9 @@ fn mistakes_and_failures() {
         &system,
         &["plot", "-o", "-", "--height", "100"],
         1,
-        "--height is too low for that many tasks and panels: it takes ",
+        "--height is too small for this many tasks and panels: use ",
     );
-    fails(&system, &["plot", "7", "-o", "-"], 1, "no monitored task is chosen by that");
+    fails(&system, &["plot", "7", "-o", "-"], 1, "no monitored task ");
     let file = system.path("picture.svg");
     let path = file.to_str().unwrap();
     system.write("picture.svg", "the one before");
@@ -192,7 +192,7 @@ fn mistakes_and_failures() {
         &system,
         &["plot", "-o", path, "--since", "2030-01-01T00:00:00Z"],
         1,
-        "there is nothing to draw: no samples were recorded then",
+        "nothing to draw: no samples of these tasks in this time range",
     );
     fails(&system, &["plot", "-o", path, "7"], 1, "no monitored task");
     assert_eq!(system.read("picture.svg"), "the one before");
