@@ -215,8 +215,8 @@ pub fn page(groups: &Groups, module: &Module, own: &Own, format: Format) -> Stri
     groups.iter().for_each(|(key, group)| f.of(key, None, Value::Count(group.threads)));
     let mut f = families.family("samples", "", "Samples taken of the tasks with this name.", Counter);
     groups.iter().for_each(|(key, group)| f.of(key, None, Value::Count(group.counters.taken)));
-    let help = "Samples that the history of the tasks with this name lacks: missed could not be taken, evicted made room \
-                for newer samples, reclaimed were freed when memory was short.";
+    let help = "Samples missing from the history of the tasks with this name: missed could not be taken, evicted made \
+                room for newer samples, reclaimed were freed when memory was short.";
     let mut f = families.family("samples_lost", "", help, Counter);
     for (key, group) in groups.iter() {
         f.of(key, Some(("reason", "missed")), Value::Count(group.counters.missed));

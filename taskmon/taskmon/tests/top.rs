@@ -319,7 +319,7 @@ fn no_colours_if_nobody_wants_them() {
     let mut terminal = Terminal::top("NO_COLOR=1");
     terminal.shows("postgres");
     terminal.types(b"v?");
-    terminal.shows("keys and signs");
+    terminal.shows("keys and symbols");
     terminal.types(b"qq");
     let printed = terminal.ends_sound(0);
     assert!(!printed.contains("\x1b[38;") && !printed.contains("\x1b[48;"), "{printed:?}");
@@ -389,7 +389,7 @@ fn one_that_nobody_can_let_go_on_does_not_stop() {
     let mut terminal = Terminal { shell: taskmon, master: Some(pty.master.into()), printed: String::new(), system };
     terminal.shows("postgres");
     terminal.types(b"\x1a?");
-    terminal.shows("keys and signs");
+    terminal.shows("keys and symbols");
     terminal.types(b"qq");
     await_that("its end", || terminal.shell.try_wait().unwrap().is_some());
 }
@@ -438,7 +438,7 @@ fn what_is_typed_is_done() {
     terminal.types(b"a4712\r");
     terminal.shows("4712: not added: ");
     terminal.types(b"anobody\r");
-    terminal.shows("there is no process with the name nobody");
+    terminal.shows("no process has the name nobody");
     terminal.types(b"q");
     terminal.ends_sound(0);
 }

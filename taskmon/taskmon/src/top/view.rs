@@ -213,7 +213,7 @@ fn head_pieces(model: &Model, look: Look, columns: u16) -> (Vec<Piece>, Vec<Piec
         shown.push((format!("RSS {}", bytes(rss)), plain));
     }
     if !model.filter.is_empty() {
-        shown.push((format!("{} match \"{}\"", grouped(model.shown() as u64), model.filter), look.strong()));
+        shown.push((format!("{} for \"{}\"", grouped(model.shown() as u64), model.filter), look.strong()));
     }
     (source, shown)
 }
@@ -715,7 +715,7 @@ fn draw_table(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         draw_row(buffer, Rect { y, height: 1, ..area }, model, row, look, chosen);
     }
     if model.shown() == 0 && area.height > 2 {
-        let text = empty(model, "press a to add one");
+        let text = empty(model, "press a to add");
         put(buffer, area.x + 2, area.y + 2, &text, area.width.saturating_sub(2), Style::new());
     }
 }
@@ -723,9 +723,9 @@ fn draw_table(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
 /// Why the table is empty; `add` is what mends it where nothing is monitored.
 fn empty(model: &Model, add: &str) -> String {
     match (&model.origin, model.count().0) {
-        _ if !model.filter.is_empty() => "no task matches the filter: Esc shows all",
+        _ if !model.filter.is_empty() => "no task matches: Esc shows all",
         (Origin::Module, 0) if model.chosen => "no monitored task matches the selector",
-        (Origin::Module, 0) => return format!("no task is monitored yet: {add}"),
+        (Origin::Module, 0) => return format!("no task is monitored: {add}"),
         (Origin::File(_), 0) if model.reading.is_none() => "the recording has no samples",
         (_, 0) => "reading ...",
         _ => "no task was recorded yet at this time",
@@ -822,7 +822,7 @@ fn draw_foot(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) -> Opti
 
 /// Keys, and signs, and what they mean.
 const HELP: &[(&str, &str)] = &[
-    ("c m f p n", "sort by CPU, memory, faults, PID, name; the same key again, or r, reverses the order"),
+    ("c m f p n", "sort by CPU, memory, faults, PID, name; again, or r: reverse"),
     ("up down", "select a task (also k, j; PgUp and PgDn: by a page)"),
     ("g G", "g keeps the first row selected; G selects the last task"),
     ("left right", "go back and forward in time by a column of the chart"),
@@ -837,10 +837,10 @@ const HELP: &[(&str, &str)] = &[
     ("Esc", "back"),
     ("q", "quit"),
     ("", ""),
-    ("%CPU", "CPU usage in percent of one processor; %USR: in user mode, %SYS: in the kernel"),
+    ("%CPU", "CPU usage in % of one processor; %USR: user mode, %SYS: kernel"),
     ("RSS", "resident memory"),
     ("FLT/S", "page faults per second"),
-    ("LOST", "samples missed or reclaimed; not those evicted to make room for newer ones"),
+    ("LOST", "samples missed or reclaimed; evicted samples do not count"),
     ("-", "unknown, or the task has exited"),
     ("▁▂▃▄▅▆▇", "highest CPU usage in each column of time; ▇: one processor or more; ·: samples are missing"),
     ("█ ▒ ╹", "user, system, peak; X: the task exited; ·: samples are missing"),
@@ -902,7 +902,7 @@ pub fn plain<E>(model: &Model, columns: u16, mut give: impl FnMut(&str) -> Resul
     line(&|buffer| draw_header(buffer, area, model, look))?;
     if model.shown() == 0 {
         return line(&|buffer| {
-            put(buffer, 2, 0, &empty(model, "add one with taskmon add PID"), columns.saturating_sub(2), Style::new());
+            put(buffer, 2, 0, &empty(model, "taskmon add PID"), columns.saturating_sub(2), Style::new());
         });
     }
     for row in model.all() {
