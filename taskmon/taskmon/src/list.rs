@@ -91,7 +91,7 @@ fn usage(monitor: &Monitor, tasks: &[Task]) -> Result<Usage, Failure> {
 /// The failure of a selector that no monitored task matches.
 pub fn no_match(selector: &Selector) -> Failure {
     let Selector { pids, name, cgroup, unit, user, children } = selector;
-    let mut words: Vec<String> = pids.iter().map(u32::to_string).collect();
+    let mut words: Vec<String> = pids.iter().map(|pid| format!("PID {pid}")).collect();
     words.extend(name.iter().map(|name| match name {
         Name::Exact(name) => format!("--name {}", readable(name)),
         Name::Regex(regex) => format!("--name /{regex}/"),
@@ -100,7 +100,7 @@ pub fn no_match(selector: &Selector) -> Failure {
         words.extend(values.iter().map(|value| format!("--{option} {value}")));
     }
     words.extend(children.then(|| "--children".to_owned()));
-    Failure::Other(format!("no monitored task matches {}; to see all: taskmon list", words.join(" ")))
+    Failure::Other(format!("no monitored task matches {}", words.join(" ")))
 }
 
 /// `taskmon list`

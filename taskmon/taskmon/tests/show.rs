@@ -122,12 +122,12 @@ fn selectors() {
         }
         out.lines().skip(1).map(|line| line.split(',').next().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
     };
-    let none = |selector: &str| format!("taskmon: no monitored task matches {selector}; to see all: taskmon list\n");
+    let none = |selector: &str| format!("taskmon: no monitored task matches {selector}\n");
     assert_eq!(pids(&[]), "267 300 312");
     assert_eq!(pids(&["312", "267"]), "267 312");
     assert_eq!(pids(&["--name", "gone"]), "312");
     assert_eq!(pids(&["--name", "gon"]), none("--name gon"));
-    assert_eq!(pids(&["7", "--name", "/^x/", "--children"]), none("7 --name /^x/ --children"));
+    assert_eq!(pids(&["7", "--name", "/^x/", "--children"]), none("PID 7 --name /^x/ --children"));
     assert_eq!(pids(&["--name", "/^(gon|bus)/"]), "267 312");
     assert_eq!(pids(&["--cgroup", "/system.slice"]), "267");
     assert_eq!(pids(&["--cgroup", "/system"]), none("--cgroup /system"));

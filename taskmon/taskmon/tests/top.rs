@@ -120,7 +120,7 @@ fn a_frame() {
 fn failures_are_sentences() {
     let system = system();
     let (frame, errors, status) = once(&system, &["top", "--name", "nobody"], "80");
-    let expected = "taskmon: no monitored task matches --name nobody; to see all: taskmon list\n";
+    let expected = "taskmon: no monitored task matches --name nobody\n";
     assert_eq!((frame.as_str(), errors.as_str(), status), ("", expected, 1));
     let (_, errors, status) = once(&system, &["top", "-i", "/no/such/file"], "80");
     assert!(status == 1 && errors.starts_with("taskmon: /no/such/file"), "{errors}");
