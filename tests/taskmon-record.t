@@ -111,7 +111,7 @@ case_killed_at_any_time() {
 	for round in $(seq "$rounds"); do
 		for i in 1 2 3 4 5 6 7 8 9 10; do
 			# From the oldest sample on, or from now on.
-			[ "$i" = 1 ] && [ "$((round % 3))" = 0 ] && new='' || new=--new
+			[ "$i" = 1 ] && [ "$((round % 3))" = 0 ] && new='' || new=--from-now
 			# shellcheck disable=SC2086 # none
 			record "$i.rec" $new
 			(
@@ -129,13 +129,13 @@ case_killed_at_any_time() {
 		for i in 1 2 3 4 5 6 7 8 9 10; do
 			killed=$((killed + 1))
 			if ! shown_of "$i.rec" >"$T/$i.shown" 2>"$T/errors"; then
-				grep -q 'ended before its recording had begun\|No such file' "$T/errors" || fail "$(said "$T/errors")"
+				grep -q 'ended before its head was written\|No such file' "$T/errors" || fail "$(said "$T/errors")"
 				[ ! -s "$T/$i.before" ] || ! shown_of "$i.before" >"$T/before" 2>&1 || fail "what was there is lost"
 				rm -f "$T/$i.rec" "$T/$i.before"
 				continue
 			fi
 			same "what show says" "$(said "$T/errors")" ""
-			./taskmon info -i "$T/$i.rec" | grep -q 'ended  by force' || fail "it has an end"
+			./taskmon info -i "$T/$i.rec" | grep -q 'ended  abnormally' || fail "it has an end"
 			if shown_of "$i.before" >"$T/before" 2>/dev/null; then
 				head -n "$(wc -l <"$T/before")" "$T/$i.shown" | cmp - "$T/before" || fail "what was there has changed"
 			fi
@@ -227,7 +227,7 @@ case_what_is_reclaimed_unread_is_told() {
 # says_full: it has said that there is no room.
 says_full() {
 	[ -e "/proc/$RECORD" ] || fail "record has ended: $(cat "$T/record.said")"
-	grep -q 'there is no room' "$T/record.said"
+	grep -q 'no space left for' "$T/record.said"
 }
 
 # larger FILE BYTES
@@ -260,7 +260,7 @@ case_a_full_disk_that_is_emptied() {
 		same "without room" "$no_space" 0
 	done
 	head -n "$(wc -l <"$T/before")" "$T/shown" | cmp - "$T/before" || fail "what was there has changed"
-	same "what it said" "$(grep -c 'there is no room' "$T/record.said")" 1
+	same "what it said" "$(grep -c 'no space left for' "$T/record.said")" 1
 	umount "$T/ballast"
 }
 
@@ -274,7 +274,7 @@ case_a_disk_that_stays_full() {
 	dd if=/dev/zero of="$T/ballast/more" bs=1024 2>/dev/null || :
 	later 1 500
 	recorded ballast/a.rec
-	grep -q 'ended  when it was stopped' "$T/about" || fail "it has no end: $(cat "$T/about")"
+	grep -q 'ended  when taskmon was stopped by a signal' "$T/about" || fail "it has no end: $(cat "$T/about")"
 	for pid in 1 2 $PID; do
 		all_told "$pid"
 		between "without room" "$no_space" 100 1000000
@@ -293,7 +293,7 @@ case_no_larger_than_asked_for() {
 	same "status of record" "$status" 0
 	between size "$(stat -c %s "$T/a.rec")" 10000 20000
 	./taskmon info -i "$T/a.rec" >"$T/about"
-	grep -q 'ended  when it was as large as it was to become' "$T/about" || fail "$(cat "$T/about")"
+	grep -q 'ended  at its maximum size' "$T/about" || fail "$(cat "$T/about")"
 	# It is long over: the module can go.
 	unload
 }
@@ -307,7 +307,7 @@ case_a_command() {
 	grep -q '^ *status  exit 7$' "$T/said" || fail "no summary: $(cat "$T/said")"
 	tail -n 1 "$T/said" | grep -q ' sample.* of 1 task in ' || fail "no line of the recording: $(cat "$T/said")"
 	./taskmon info -i "$T/a.rec" >"$T/about"
-	grep -q 'ended  with the command, whose status was 7' "$T/about" || fail "$(cat "$T/about")"
+	grep -q 'ended  with the command (exit status 7)' "$T/about" || fail "$(cat "$T/about")"
 	./taskmon show -i "$T/a.rec" --format csv --fields pid,seq >"$T/shown"
 	same "tasks in it" "$(sed 1d "$T/shown" | cut -d , -f 1 | sort -u | wc -l)" 1
 	same "monitored now" "$(cut -d ' ' -f 2 "$TASKS")" 1
@@ -323,10 +323,10 @@ case_two_commands_compared() {
 	./taskmon diff "$T/10000.rec" "$T/60000.rec" >"$T/table" || fail "without a limit, nothing is beyond one"
 	grep -q '^sh  *cpu  *[0-9.]* s  *[0-9.]* s  *+[0-9.]* %$' "$T/table" || fail "$(cat "$T/table")"
 	status=0
-	./taskmon diff "$T/10000.rec" "$T/60000.rec" --limit cpu=100% >"$T/table" 2>"$T/said" || status=$?
+	./taskmon diff "$T/10000.rec" "$T/60000.rec" --max-increase cpu=100% >"$T/table" 2>"$T/said" || status=$?
 	same "status of six times as much" "$status" 1
 	same "what is said" "$(cat "$T/said")" "taskmon: limit exceeded: sh cpu"
-	./taskmon diff "$T/60000.rec" "$T/10000.rec" --limit cpu=0% --limit wall=0% >"$T/table" || fail "$(cat "$T/table")"
+	./taskmon diff "$T/60000.rec" "$T/10000.rec" --max-increase cpu=0% --max-increase wall=0% >"$T/table" || fail "$(cat "$T/table")"
 }
 
 run_cases "$@"

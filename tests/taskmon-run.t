@@ -155,7 +155,7 @@ case_without_rights() {
 	status=0
 	start-stop-daemon -S -q -c 65534:65534 -x ./taskmon -- run touch "$T/ran" 2>"$T/said" || status=$?
 	same status "$status" 125
-	same "what it says" "$(cat "$T/said")" "taskmon: no permission for $FOLLOW; run this as root"
+	same "what it says" "$(cat "$T/said")" "taskmon: cannot access $FOLLOW: permission denied; run this command as root"
 	[ ! -e "$T/ran" ] || fail "the command has run"
 	nothing_left
 }
@@ -163,7 +163,7 @@ case_without_rights() {
 case_as_many_as_there_may_be() {
 	load "max_tasks=1 target=1"
 	run 125 --period 10ms -- touch "$T/ran"
-	grep -q 'as many tasks as max_tasks allows are monitored' "$T/said" || fail "$(cat "$T/said")"
+	grep -q 'the limit max_tasks is reached' "$T/said" || fail "$(cat "$T/said")"
 	[ ! -e "$T/ran" ] || fail "the command has run"
 	same period "$(period)" 1000000
 	same "tasks that are monitored" "$(cut -d ' ' -f 2 "$TASKS")" 1
@@ -181,8 +181,8 @@ case_the_period_is_lowered_and_put_back() {
 	ends 0
 	# None of those that the module has kept.
 	between samples "$(number samples)" "$taken" 10000000
-	same "what is said of the period" "$(grep period "$T/said")" "taskmon: the period of the module is lowered from 1s to 100us while this runs, for all tasks
-taskmon: the period of the module is 1s again"
+	same "what is said of the period" "$(grep period "$T/said")" "taskmon: lowered the module's period from 1s to 100us for all tasks while this command runs
+taskmon: restored the module's period to 1s"
 	nothing_left
 }
 
@@ -211,7 +211,7 @@ case_one_that_is_killed() {
 	wait "$RUN" || :
 	same period "$(period)" 10000
 	run 0 -- true
-	grep -q 'put back from 10ms to 1s' "$T/said" || fail "$(cat "$T/said")"
+	grep -q 'period from 10ms to 1s: a killed taskmon' "$T/said" || fail "$(cat "$T/said")"
 	same period "$(period)" 1000000
 	# The command goes on, and nobody removes it.
 	same "tasks that are monitored" "$(cut -d ' ' -f 2 "$TASKS")" "$pid"
@@ -249,7 +249,7 @@ case_sampling_that_was_stopped() {
 	load
 	echo stop >"$FILE"
 	run 0 -- true
-	grep -q 'the module does not sample now' "$T/said" || fail "$(cat "$T/said")"
+	grep -q 'sampling is stopped: ' "$T/said" || fail "$(cat "$T/said")"
 	same samples "$(value samples)" "1, 0 missed"
 	nothing_left
 }

@@ -92,7 +92,7 @@ case_help_and_mistakes() {
 	same version "$(./taskmon --version)" "taskmon $(cat /sys/module/taskmonitor/version)"
 	./taskmon --help | grep -q '^Exit status' || fail "no help"
 	for arguments in nonsense "top --sort nonsense" "top --interval 0s" "list --nonsense" "show --since soon" "show --fields nonsense" "add" "remove" "add 0" "add x" \
-		"show --raw --every 1s"; do
+		"show --raw --interval 1s"; do
 		status=0
 		# shellcheck disable=SC2086 # words
 		./taskmon $arguments >"$T/out" 2>"$T/errors" || status=$?
@@ -102,7 +102,7 @@ case_help_and_mistakes() {
 }
 
 case_without_the_module() {
-	for command in "" "top" "top --once" "list" "show" "show --follow" "add 1" "remove 1"; do
+	for command in "" "top" "top --batch" "list" "show" "show --follow" "add 1" "remove 1"; do
 		# shellcheck disable=SC2086 # words
 		says 1 "taskmon: the kernel module taskmonitor is not loaded; as root: modprobe taskmonitor" ./taskmon $command
 	done
@@ -110,15 +110,15 @@ case_without_the_module() {
 
 case_without_rights() {
 	load "target=1"
-	for command in "top --once" "list" "show" "remove 1"; do
+	for command in "top --batch" "list" "show" "remove 1"; do
 		file=$FOLLOW
 		case $command in
 		list | remove*) file=$TASKS ;;
 		esac
 		# shellcheck disable=SC2086 # words
-		says 1 "taskmon: no permission for $file; run this as root" as_nobody ./taskmon -- $command
+		says 1 "taskmon: cannot access $file: permission denied; run this command as root" as_nobody ./taskmon -- $command
 	done
-	says 1 "taskmon: no permission for $SYSFS; run this as root" as_nobody ./taskmon -- add 1
+	says 1 "taskmon: cannot access $SYSFS: permission denied; run this command as root" as_nobody ./taskmon -- add 1
 	same tasks "$(monitored)" 1
 }
 
@@ -140,11 +140,11 @@ case_add_and_remove_by_pid() {
 1: added"
 	same tasks "$(monitored)" "$PID 1"
 	./taskmon add 1 >"$T/out"
-	same "said of one that is there" "$(cat "$T/out")" "1: monitored already"
+	same "said of one that is there" "$(cat "$T/out")" "1: already monitored"
 	status=0
 	./taskmon add 4194303 2 >"$T/out" 2>"$T/errors" || status=$?
 	same "status with one that does not exist" "$status" 1
-	same "said of it" "$(cat "$T/errors")" "taskmon: 4194303: not added: there is no such task"
+	same "said of it" "$(cat "$T/errors")" "taskmon: 4194303: not added: no such task"
 	same "said of the other" "$(cat "$T/out")" "2: added"
 	./taskmon remove 1 "$PID" >"$T/out"
 	same said "$(sort "$T/out")" "$(printf '%s\n' "1: removed" "$PID: removed" | sort)"
@@ -162,15 +162,15 @@ case_add_and_remove_by_name() {
 	./taskmon add --name 'a b' >"$T/out"
 	same said "$(cat "$T/out")" "$a: added"
 	./taskmon add --name '/^a.*[bc]$/' >"$T/out"
-	same said "$(cat "$T/out")" "$a: monitored already
+	same said "$(cat "$T/out")" "$a: already monitored
 $b: added"
 	./taskmon add --name zzz --name nothing >"$T/out"
 	same tasks "$(monitored)" "$a $b $PID"
-	says 1 "taskmon: no task is chosen by that" ./taskmon add --name zz
+	says 1 "taskmon: no process matches --name zz" ./taskmon add --name zz
 	status=0
 	./taskmon add --name '/(/' >"$T/out" 2>"$T/errors" || status=$?
 	same "status of a mistake in a regular expression" "$status" 2
-	grep -q '"(" is no regular expression: found open group without closing' "$T/errors" || fail "it is not said"
+	grep -q 'invalid regular expression "(": found open group without closing' "$T/errors" || fail "it is not said"
 	# What has exited has its name still.
 	end_task "$b"
 	await ended "$b"
@@ -229,7 +229,7 @@ case_add_by_user() {
 	says 1 'taskmon: there is no user "nonsense"' ./taskmon add --user nonsense
 	# Root's are many, the program itself is not among them, and none is missed.
 	./taskmon add --user root >"$T/out"
-	grep -v ': added$' "$T/out" | grep -v ': has ended meanwhile$' && fail "something else is said"
+	grep -v ': added$' "$T/out" | grep -v ': exited before it was added$' && fail "something else is said"
 	grep -qx "1: added" "$T/out" || fail "not init"
 	grep -qx "$$: added" "$T/out" || fail "not this shell"
 	same "those of others" "$(monitored | tr ' ' '\n' | grep -cx $! || :)" 0
@@ -273,7 +273,7 @@ case_as_many_as_there_may_be() {
 	same status "$status" 1
 	same added "$(grep -c ': added$' "$T/out")" 3
 	same "said of the next" "$(sed 's/[0-9]* *:/N:/2' "$T/errors" | sed 's/: [0-9]*:/: N:/')" \
-		"taskmon: N: not added: as many tasks as max_tasks allows are monitored"
+		"taskmon: N: not added: the limit max_tasks is reached; to see how to raise it: taskmon doctor"
 }
 
 # All in one output, each once, the one that counts at what it takes and those that sleep at nothing.
@@ -328,7 +328,7 @@ case_a_frame_of_top() {
 	later "$spinner" 20
 	echo stop >"$FILE"
 	still "$spinner"
-	COLUMNS=80 ./taskmon top --once >"$T/frame"
+	COLUMNS=80 ./taskmon top --batch >"$T/frame"
 	same "its lines" "$(wc -l <"$T/frame")" 6
 	same "its head" "$(head -n 1 "$T/frame" | tr -s ' ')" \
 		"STOPPED (100ms) 3 tasks, 1 exited $(total samples) samples $(($(total missed) + $(total reclaimed))) lost"
@@ -342,11 +342,11 @@ case_a_frame_of_top() {
 	awk -v pid="$spinner" '$1 == pid { print $4, $5, $6 }' "$T/frame" | paste -d ' ' - "$T/shown" | awk '
 		function differ(a, b) { return a - b > 0.06 || b - a > 0.06 }
 		{ exit differ($1, $4) || differ($2, $5) || differ($3, $6) }' || fail "not what show says: $(cat "$T/shown")"
-	# Without a terminal it is the same without --once, and without a command.
-	COLUMNS=80 ./taskmon top | cmp - "$T/frame" || fail "another frame without --once"
+	# Without a terminal it is the same without --batch, and without a command.
+	COLUMNS=80 ./taskmon top | cmp - "$T/frame" || fail "another frame without --batch"
 	COLUMNS=80 ./taskmon | cmp - "$T/frame" || fail "another frame without a command"
-	same "one of them" "$(./taskmon top --once "$paused" | awk 'NR > 3 { print $1 }')" "$paused"
-	same "by PID" "$(./taskmon top --once --sort pid | awk 'NR > 3 { print $1 }' | xargs)" \
+	same "one of them" "$(./taskmon top --batch "$paused" | awk 'NR > 3 { print $1 }')" "$paused"
+	same "by PID" "$(./taskmon top --batch --sort pid | awk 'NR > 3 { print $1 }' | xargs)" \
 		"$(printf '%s\n' "$spinner" "$paused" "$PID" | sort -n | xargs)"
 	# What was recorded of them in a file is the same frame, but for its head.
 	./taskmon record -o "$T/file.rec" --duration 1s >/dev/null 2>&1
@@ -398,14 +398,14 @@ case_rates_of_one_that_counts() {
 	whole "$T/out" 14
 	# (Another program rounds the last digit otherwise.)
 	csv cpu_percent >"$T/rates"
-	./taskmon show "$PID" --every 999h --format csv >"$T/out"
+	./taskmon show "$PID" --interval 999h --format csv >"$T/out"
 	csv cpu_percent >>"$T/rates"
 	paste "$T/rates" "$T/reckoned" | awk -F '\t' '
 		($1 == "") != ($2 == "") || $1 - $2 > 0.0015 || $2 - $1 > 0.0015 { print "line " NR ": " $0; bad = 1 }
 		END { exit bad || NR < 60 }' || fail "not the rates that they come to"
 	between "% of all its time" "$(tail -n 1 "$T/rates")" 50 105
 
-	./taskmon show "$PID" --every 1s --format csv >"$T/spans"
+	./taskmon show "$PID" --interval 1s --format csv >"$T/spans"
 	whole "$T/spans" 14
 	samples "$PID" | awk '{ n += int($8 / 1000000000) != last; last = int($8 / 1000000000) } END { print n }' >"$T/reckoned"
 	same spans "$(csv pid "$T/spans" | wc -l)" "$(cat "$T/reckoned")"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Chunks: what is written at once, and read whole or not at all.
+//! Chunks: the units of a recording, each with a checksum.
 
 use rustc_hash::FxHashMap;
 use taskmonitor::Id;
@@ -13,15 +13,17 @@ use crate::VERSION;
 use crate::bytes::Bytes;
 use crate::bytes::put;
 
-/// What a file begins with. (What a text file cannot have, and what a transfer as text would spoil.)
+/// What a file begins with. (What a text file cannot have, and what a transfer as text would
+/// spoil.)
 pub(crate) const MAGIC: [u8; 8] = *b"\x8bTMREC\r\n";
-/// What a chunk begins with. (A zero byte cannot be in a name, nor in a text: nobody can put chunks of his own into one.)
+/// What a chunk begins with. (A zero byte cannot be in a name, nor in a text: nobody can put chunks
+/// of his own into one.)
 pub(crate) const MARKER: [u8; 4] = *b"\xf5TM\0";
 /// Marker, kind, number and length.
 pub(crate) const FRONT: usize = 13;
 /// The checksum.
 pub(crate) const BACK: usize = 4;
-/// The longest payload. Nothing larger is read: no file can make a reader take more memory.
+/// Maximum length of a payload. Readers ignore longer chunks, which bounds their memory.
 pub const LONGEST: usize = 1 << 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,16 +56,16 @@ impl Kind {
     }
 }
 
-/// Samples of one task.
+/// Count of samples of one task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tally {
-    /// How many.
+    /// Number of samples.
     pub count: u64,
-    /// One more than the [`seq`](taskmonitor::Sample::seq) of the last.
+    /// One more than the [`seq`](taskmonitor::Sample::seq) of the last sample.
     pub next: u64,
 }
 
-/// What is to be written, not yet numbered.
+/// A chunk that has no number yet. [`seal`] numbers and encodes it.
 #[derive(Clone, Debug)]
 pub struct Chunk {
     pub(crate) kind: Kind,
@@ -77,19 +79,19 @@ impl Chunk {
         Self { kind, payload, samples: Vec::new() }
     }
 
-    /// A head. (A command of any length is cut.)
+    /// Makes the head. Each value is cut to 4096 bytes.
     #[must_use]
     pub fn head(head: &Head) -> Self {
         Self::new(Kind::Head, head.to_text())
     }
 
-    /// The end.
+    /// Makes the end.
     #[must_use]
     pub fn end(end: &End) -> Self {
         Self::new(Kind::End, end.to_text())
     }
 
-    /// Samples that are missing.
+    /// Makes chunks of missing samples.
     #[must_use]
     pub fn lost(lost: &[Lost]) -> Vec<Self> {
         split(Kind::Lost, lost, |out, lost| {
@@ -101,7 +103,7 @@ impl Chunk {
         })
     }
 
-    /// The module's own counts.
+    /// Makes chunks of the module's own counts.
     #[must_use]
     pub fn counts(counts: &[Counts]) -> Vec<Self> {
         split(Kind::Counts, counts, |out, counts| {
@@ -114,13 +116,13 @@ impl Chunk {
         })
     }
 
-    /// How many bytes it takes in a file.
+    /// Returns the size of the chunk in a file, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         FRONT + self.payload.len() + BACK
     }
 
-    /// The samples in it, by their tasks.
+    /// Counts the samples in the chunk by task.
     #[must_use]
     pub fn tally(&self) -> FxHashMap<Id, Tally> {
         let mut tally: FxHashMap<Id, Tally> = FxHashMap::default();
@@ -132,18 +134,18 @@ impl Chunk {
         tally
     }
 
-    /// The tasks of the samples in it, each as often as it has some.
+    /// Returns the task of each sample in the chunk.
     pub fn ids(&self) -> impl Iterator<Item = Id> {
         self.samples.iter().map(|&(id, _)| id)
     }
 
-    /// Whether it says what is missing.
+    /// Returns whether the chunk is one of missing samples.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.kind == Kind::Lost
     }
 
-    /// How many samples are in it.
+    /// Returns the number of samples in the chunk.
     #[must_use]
     pub fn samples(&self) -> usize {
         self.samples.len()
@@ -168,19 +170,20 @@ fn split<T>(kind: Kind, items: &[T], write: impl Fn(&mut Vec<u8>, &T)) -> Vec<Ch
     chunks
 }
 
-/// What a file begins with, before its first chunk.
+/// Returns the bytes at the start of a file, before its first chunk.
 #[must_use]
 pub fn beginning() -> Vec<u8> {
     [&MAGIC[..], &VERSION.to_le_bytes()].concat()
 }
 
-/// Whether what `begins` so is a recording, of whatever version, or was about to become one.
+/// Returns whether a file that starts with `begins` is a recording of any version, or a truncated
+/// one.
 #[must_use]
 pub fn is_recording(begins: &[u8]) -> bool {
     begins.starts_with(&MAGIC) || MAGIC.starts_with(begins)
 }
 
-/// Appends `chunk` as it stands in a file in which `number` chunks are before it (modulo 2^32).
+/// Appends `chunk`, encoded as chunk `number` (modulo 2^32) of a file.
 pub fn seal(out: &mut Vec<u8>, number: u32, chunk: &Chunk) {
     // (No payload is longer: whoever makes them sees to that. One that were would be read by nobody.)
     let length = u32::try_from(chunk.payload.len()).unwrap_or(u32::MAX);

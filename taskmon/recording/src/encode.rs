@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! From samples to chunks.
+//! Encoding samples into chunks.
 
 use std::collections::VecDeque;
 
@@ -26,7 +26,7 @@ const STRETCH: usize = 1 << 16;
 /// ... and so many times what it costs to begin afresh.
 const WORTH: usize = 8;
 
-/// Makes chunks of samples and names. Nothing here writes anything.
+/// Encodes samples and names into chunks, without any I/O.
 #[derive(Debug)]
 pub struct Encoder {
     head: Head,
@@ -49,7 +49,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Of a recording that begins with `head`, which is the first of the chunks.
+    /// Returns an encoder for a recording with `head`, which is its first chunk.
     #[must_use]
     pub fn new(head: Head) -> Self {
         Self {
@@ -68,7 +68,7 @@ impl Encoder {
         }
     }
 
-    /// Takes the name of a task, at most 255 bytes of it. That it has it already is nothing new.
+    /// Adds the name of a task, cut to 255 bytes. An unchanged name is ignored.
     pub fn name(&mut self, id: Id, name: &[u8]) {
         let name = name.get(..255).unwrap_or(name);
         if self.names.get(&id).is_some_and(|(known, _)| known == name) {
@@ -91,7 +91,7 @@ impl Encoder {
         self.named.extend_from_slice(name);
     }
 
-    /// Takes the next sample.
+    /// Adds the next sample.
     pub fn sample(&mut self, sample: &Sample) {
         if self.payload.len() + LARGEST > LONGEST {
             self.flush();
@@ -172,7 +172,8 @@ impl Encoder {
         self.ready.push_back(chunk);
     }
 
-    /// All that was taken so far is in chunks.
+    /// Completes the current chunks: all samples and names so far are available from
+    /// [`chunk`](Self::chunk).
     pub fn flush(&mut self) {
         self.push(Kind::Names);
         self.push(Kind::Samples);
@@ -181,18 +182,18 @@ impl Encoder {
         }
     }
 
-    /// What was taken last has got lost, or may have: the next samples need nothing of what was before.
+    /// Makes the next chunk of samples a fresh one. Call this after chunks were lost.
     pub fn renew(&mut self) {
         self.fresh = true;
     }
 
-    /// How many bytes are gathered, and not in a chunk yet.
+    /// Returns the number of encoded bytes that are not in a chunk yet.
     #[must_use]
     pub fn gathered(&self) -> usize {
         self.payload.len() + self.named.len()
     }
 
-    /// The next chunk, to be written behind those before it.
+    /// Returns the next complete chunk. Chunks must be written in this order.
     pub fn chunk(&mut self) -> Option<Chunk> {
         self.ready.pop_front()
     }

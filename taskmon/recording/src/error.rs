@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What can go wrong.
+//! Errors.
 
 use std::io;
 use std::path::Path;
@@ -8,31 +8,37 @@ use std::path::PathBuf;
 
 use crate::VERSION;
 
-/// Why a recording cannot be read. Each [`Display`](std::fmt::Display) says in one sentence what, and what mends it if anything
-/// does. (Of damage there is no error: see [`Damage`](crate::Damage).)
+/// Why a recording cannot be read.
+///
+/// [`Display`](std::fmt::Display) says in one line what failed and, if there is one, how to fix it.
+/// A damaged recording is not an error: see [`Damage`](crate::Damage).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// It is no recording.
-    #[error("{} is no recording of taskmon", .0.display())]
+    /// The file is not a recording.
+    #[error("{} is not a recording of taskmon", .0.display())]
     NotOne(PathBuf),
-    /// It is of a later version.
-    #[error("{} is a recording of version {version}, and this taskmon knows those up to {VERSION}: take a newer one", path.display())]
+    /// The file has a newer format version.
+    #[error(
+        "cannot read {}: it has format version {version}, and this taskmon reads versions up to {VERSION}; \
+         use a newer taskmon",
+        path.display()
+    )]
     Newer {
         /// The file.
         path: PathBuf,
-        /// Its version.
+        /// The format version of the file.
         version: u32,
     },
-    /// There is nothing in it, not even its head.
-    #[error("{} ended before its recording had begun, or all of it is damaged: there is nothing in it", .0.display())]
+    /// The recording has no head, and so no content.
+    #[error("{} is empty: the recording ended before its head was written, or all of the file is damaged", .0.display())]
     Nothing(PathBuf),
-    /// Anything else.
-    #[error("{}: {source}", path.display())]
+    /// Another I/O error.
+    #[error("cannot read {}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error.
         source: io::Error,
     },
 }

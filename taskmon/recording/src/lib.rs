@@ -1,56 +1,65 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Recordings: files of what the kernel module taskmonitor has sampled, which survive being cut off at any byte, and damage.
+//! Recordings: files of samples of the kernel module taskmonitor. They stay readable if they are
+//! truncated at any byte or damaged.
 //!
-//! [`Writer`] makes one, [`Reader`] reads it. Whoever writes where there may be no room any more has [`Encoder`], which makes
-//! [`Chunk`]s, and [`seal`]s them himself.
+//! [`Writer`] writes a recording, [`Reader`] reads one. A program that must handle a full file
+//! system uses [`Encoder`], which makes [`Chunk`]s, and writes them itself with [`seal`].
 //!
 //! # The format, version 1
 //!
-//! All numbers of fixed size are little-endian. A *varint* has 7 bits of a number in each byte, the lowest first; the highest
-//! bit of a byte says that another one follows. A *signed* varint is that of `(n << 1) ^ (n >> 63)`.
+//! All fixed-size numbers are little-endian. A *varint* stores a number 7 bits per byte, least
+//! significant bits first; the highest bit of a byte is set if another byte follows. A *signed*
+//! varint is the varint of the zigzag code `(n << 1) ^ (n >> 63)`.
 //!
-//! A file begins with the 8 bytes `8b 54 4d 52 45 43 0d 0a` (`.TMREC..`) and its version as a `u32`. Then there are chunks:
+//! A file starts with the 8 bytes `8b 54 4d 52 45 43 0d 0a` (`.TMREC..`) and the format version as
+//! a `u32`. Chunks follow:
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! | --- | --- |
-//! | 4 | the marker `f5 54 4d 00`, by which a reader finds the next chunk behind damage |
-//! | 1 | the kind |
-//! | 4 | the number: chunks count from 0, and start again there behind 2^32 - 1 |
-//! | 4 | the length of the payload, at most 65536 |
-//! | | the payload |
-//! | 4 | the CRC-32 (as in zlib) of all of that but the marker |
+//! | 4 | marker `f5 54 4d 00`, by which a reader finds the next chunk after damage |
+//! | 1 | kind |
+//! | 4 | number: chunks are numbered from 0, and again from 0 after 2^32 - 1 |
+//! | 4 | length of the payload, at most 65536 |
+//! | | payload |
+//! | 4 | CRC-32 (as in zlib) of everything before it except the marker |
 //!
-//! A chunk counts only if it is whole and its checksum is right; what is not is skipped, up to the next that counts. Of a
-//! kind that a reader does not know, it skips the chunk. A file of a greater version it refuses.
+//! A chunk is valid if it is complete and its checksum matches. A reader skips everything else up
+//! to the next valid chunk. It also skips chunks of unknown kinds, and it rejects files with a
+//! greater version.
 //!
 //! | kind | payload |
 //! | --- | --- |
-//! | 1, head | lines of text: a key, a blank, a value in which control characters, the backslash and all that is not ASCII are `\xNN`. See [`Head`]. Keys that are not known are skipped. Repeated before each fresh chunk of samples |
-//! | 2, names | for each: PID, start (varints), length (1 byte), name. A later name of the same task replaces the earlier one |
+//! | 1, head | lines of text: key, space, value. Control characters, backslashes and non-ASCII bytes of the value are `\xNN`. See [`Head`]. Readers skip unknown keys. The head is repeated before each fresh chunk of samples |
+//! | 2, names | for each name: PID, start (varints), length (1 byte), name. A later name of a task replaces the earlier one |
 //! | 3, samples | see below |
-//! | 4, lost | for each: PID, start, count, seq of the first sample behind them, there or not (varints), reason (1 byte: 0 unknown, 1 missed, 2 evicted, 3 reclaimed, 4 one of these two, 5 no room for the recording). May come long after that sample |
+//! | 4, lost | for each entry: PID, start, count, seq of the first sample after the lost ones, whether it exists or not (varints), reason (1 byte: 0 unknown, 1 missed, 2 evicted, 3 reclaimed, 4 evicted or reclaimed, 5 no space for the recording). May come long after that sample |
 //! | 5, counts | for each task: PID, start, taken, missed, evicted, reclaimed (varints): the module's own counts when the recording ended |
 //! | 6, end | lines of text as in the head: why the recording ended. See [`End`] |
 //!
 //! ## Samples
 //!
-//! The payload begins with a byte whose lowest bit says that the chunk is *fresh*: nothing before it is needed to read it.
-//! Any other goes on from the chunk of samples before it. A reader that has missed a chunk, of whatever kind, skips
-//! chunks of samples until a fresh one. Tasks are numbered from 0 in the order in which the samples since the last fresh
-//! chunk have brought them, up to 1048576 of them. A sample is:
+//! The lowest bit of the first byte of the payload is set if the chunk is *fresh*: it can be
+//! decoded without earlier chunks. Any other chunk of samples continues the previous chunk of
+//! samples. A reader that has missed a chunk, of any kind, skips chunks of samples up to the next
+//! fresh one. Tasks are numbered from 0 in the order of their first sample since the last fresh
+//! chunk; there are at most 1048576 of them. A sample consists of:
 //!
-//! 1. its task's number minus that of the sample before minus 1 (a signed varint; before the first in a fresh chunk: minus 0);
-//!    a number that is the count of those before is a new task, whose PID and start (varints) follow;
-//! 2. a byte of flags: what is not as predicted;
-//! 3. its time minus the predicted time (a signed varint);
-//! 4. of each of seq, usr, sys, rss, minflt, majflt, mm_users whose flag (1, 2, 4, ... 64) is set: its value minus the predicted one
-//!    (a signed varint, modulo 2^64); with flag 128 the letter of the state (1 byte).
+//! 1. the number of its task minus the number of the previous sample's task minus 1 (signed
+//!    varint). For the first sample of a fresh chunk, it is the number itself. A number that equals
+//!    the count of tasks so far adds a new task, and its PID and start (varints) follow;
+//! 2. a byte of flags: one bit for each field that differs from its prediction;
+//! 3. its time minus the predicted time (signed varint);
+//! 4. for each of seq, usr, sys, rss, minflt, majflt, mm_users whose flag (1, 2, 4, ... 64) is set:
+//!    its value minus the predicted value (signed varint, modulo 2^64). With flag 128, the letter of
+//!    the state (1 byte).
 //!
-//! Predicted are for seq one more than in the task's last sample, for the others what they were there. Of a new task, 0 and
-//! the state `S`. The predicted time is that of the sample before, if its task has a lower number (it is of the same round then);
-//! else that of the task's last sample, and once more the time between its last two; of a new task with no
-//! sample before, its start.
+//! The prediction of seq is one more than in the last sample of the task. All other fields are
+//! predicted to be as in the last sample of the task. For a new task, the predictions are 0 and the
+//! state `S`. The predicted time is the time of the previous sample if that sample's task has a
+//! lower number, because both samples are then of the same round. Otherwise, it is the time of the
+//! task's last sample plus the time between its last two samples. For the first sample of a fresh
+//! chunk, it is the start of the task.
 
 #![warn(unreachable_pub)]
 
@@ -80,25 +89,27 @@ pub use writer::Writer;
 use taskmonitor::Id;
 use taskmonitor::Sample;
 
-/// The version of the format that is written, and the greatest that is read.
+/// The format version that is written, and the greatest version that is read.
 pub const VERSION: u32 = 1;
 
-/// What is known of a recording as a whole.
+/// The head of a recording: properties of the whole recording. The key of each field is in
+/// parentheses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// Nanoseconds since 1970 at which the system was booted (`booted`): what makes the time of day of CLOCK_BOOTTIME.
+    /// Boot time of the system in nanoseconds since 1970 (`booted`): converts CLOCK_BOOTTIME to the
+    /// time of day.
     pub booted: i64,
-    /// CLOCK_BOOTTIME at which the recording began (`began`), in nanoseconds.
+    /// Start of the recording (`began`): CLOCK_BOOTTIME in nanoseconds.
     pub began: u64,
-    /// The module's period then (`period`), in nanoseconds.
+    /// The module's period at the start of the recording (`period`, in nanoseconds).
     pub period: Duration,
-    /// The version of the module (`module`).
+    /// Version of the module (`module`).
     pub module: String,
-    /// The version of the program that recorded (`taskmon`).
+    /// Version of the program that wrote the recording (`taskmon`).
     pub taskmon: String,
-    /// The release of the kernel (`kernel`).
+    /// Kernel release (`kernel`).
     pub kernel: String,
-    /// The command that was run and recorded (`command`), if there was one.
+    /// The command that was run and recorded, if any (`command`).
     pub command: Option<String>,
 }
 
@@ -106,26 +117,26 @@ pub struct Head {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Nobody knows.
+    /// Unknown.
     Unknown,
-    /// They could not be taken.
+    /// The module could not take them.
     Missed,
-    /// They made room for newer ones before they were read.
+    /// The module dropped them for newer ones before they were read.
     Evicted,
-    /// They were given back when memory was short, before they were read.
+    /// The module gave them back under memory pressure before they were read.
     Reclaimed,
-    /// One of these two.
+    /// Evicted or reclaimed; which of the two is unknown.
     EvictedOrReclaimed,
-    /// There was no room to record them.
+    /// There was no space to record them.
     NoSpace,
 }
 
 impl Reason {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Self; 6] =
         [Self::Missed, Self::Evicted, Self::Reclaimed, Self::EvictedOrReclaimed, Self::NoSpace, Self::Unknown];
 
-    /// A word for it.
+    /// Returns the reason as a word.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -149,7 +160,7 @@ impl Reason {
         }
     }
 
-    /// A later version may know more of them.
+    /// Unknown codes, from later versions, give `Unknown`.
     fn of(code: u8) -> Self {
         Self::ALL.into_iter().find(|reason| reason.code() == code).unwrap_or(Self::Unknown)
     }
@@ -158,13 +169,13 @@ impl Reason {
 /// Samples that are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
-    /// Of which task.
+    /// The task.
     pub id: Id,
-    /// How many.
+    /// Number of missing samples.
     pub count: u64,
-    /// The [`seq`](Sample::seq) of the first sample behind them, or the one it would have had.
+    /// The [`seq`](Sample::seq) of the first sample after them, or the seq that it would have had.
     pub before: u64,
-    /// Why.
+    /// Why they are missing.
     pub reason: Reason,
 }
 
@@ -173,13 +184,13 @@ pub struct Lost {
 pub struct Counts {
     /// The task.
     pub id: Id,
-    /// Samples ever taken.
+    /// Number of samples taken.
     pub taken: u64,
-    /// Instants at which none could be.
+    /// Number of rounds in which no sample could be taken.
     pub missed: u64,
-    /// Samples that made room for newer ones, be it before or after they were recorded.
+    /// Number of samples evicted, before or after they were recorded.
     pub evicted: u64,
-    /// Samples that were given back when memory was short, be it before or after they were recorded.
+    /// Number of samples reclaimed, before or after they were recorded.
     pub reclaimed: u64,
 }
 
@@ -187,19 +198,19 @@ pub struct Counts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Why {
-    /// Somebody stopped it (`stopped`).
+    /// It was stopped, for example by a signal (`stopped`).
     Stopped,
-    /// It was to last no longer (`duration`).
+    /// It reached its maximum duration (`duration`).
     Duration,
-    /// It was to become no larger (`max-size`).
+    /// It reached its maximum size (`max-size`).
     MaxSize,
-    /// The command that it recorded ended (`command`).
+    /// The recorded command ended (`command`).
     Command,
-    /// All tasks that it was to record had exited, or were removed (`gone`).
+    /// All selected tasks had exited or were removed (`gone`).
     Gone,
-    /// No samples could be read any more (`failed`).
+    /// An error ended it (`failed`).
     Failed,
-    /// For a reason that is not known here.
+    /// Another reason, from a later version.
     Other,
 }
 
@@ -207,7 +218,7 @@ impl Why {
     const ALL: [Self; 7] =
         [Self::Stopped, Self::Duration, Self::MaxSize, Self::Command, Self::Gone, Self::Failed, Self::Other];
 
-    /// A word for it.
+    /// Returns the reason as a word.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -229,23 +240,23 @@ impl Why {
 /// The end of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
-    /// Why (`why`).
+    /// Why the recording ended (`why`).
     pub why: Why,
-    /// CLOCK_BOOTTIME (`time`), in nanoseconds.
+    /// When it ended (`time`): CLOCK_BOOTTIME in nanoseconds.
     pub time: u64,
-    /// The exit status of the command, or 128+N if signal N ended it (`status`).
+    /// Exit status of the recorded command, or 128+N if signal N ended it (`status`).
     pub status: Option<u8>,
 }
 
-/// What is in a recording.
+/// An item of a recording, as [`Reader::next`] returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The name of a task, from here on.
+    /// The name of a task, valid for the samples that follow.
     Name {
         /// The task.
         id: Id,
-        /// Its name, at most 255 bytes in any encoding.
+        /// The name: at most 255 bytes, in any encoding.
         name: Vec<u8>,
     },
     /// A sample.
@@ -254,6 +265,6 @@ pub enum Event {
     Lost(Lost),
     /// The module's counts of a task.
     Counts(Counts),
-    /// The end.
+    /// The end of the recording.
     End(End),
 }

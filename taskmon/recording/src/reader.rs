@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Reading, whatever has happened to the file.
+//! Reading recordings, damaged ones included.
 
 use std::fs::File;
 use std::io;
@@ -31,21 +31,23 @@ use crate::chunk::MARKER;
 use crate::sample::FRESH;
 use crate::sample::Stream;
 
-/// What of a recording could not be read, as far as it has been read.
+/// Damage in the part of a recording that has been read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Damage {
-    /// Places at which something is wrong.
+    /// Number of damaged places.
     pub places: u64,
-    /// Bytes that are no chunk, but for those at the end.
+    /// Number of bytes that belong to no valid chunk, without those at the end of the file.
     pub bytes: u64,
-    /// Bytes at the end that are no whole chunk: the recording was killed, or the disk was full.
+    /// Number of bytes of an incomplete chunk at the end: the recorder was killed, or the disk was
+    /// full.
     pub torn: u64,
-    /// Chunks that are whole, but whose samples cannot be told without one that is not.
+    /// Number of valid chunks of samples that cannot be decoded because an earlier chunk is
+    /// missing.
     pub skipped: u64,
 }
 
 impl Damage {
-    /// Whether samples may be missing because of it.
+    /// Returns whether there is no damage because of which samples may be missing.
     #[must_use]
     pub fn is_none(&self) -> bool {
         self.places == 0
@@ -98,7 +100,7 @@ impl<R: Read> Window<R> {
     }
 }
 
-/// Reads a recording, in bounded memory.
+/// Reads a recording in bounded memory.
 #[derive(Debug)]
 pub struct Reader<R = File> {
     path: PathBuf,
@@ -117,7 +119,11 @@ pub struct Reader<R = File> {
 }
 
 impl Reader {
-    /// Reads the file `path`.
+    /// Opens the file `path`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read, is not a recording, is of a newer version, or has no head.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let failed = |e| Error::io(path, e);
         // (What is not a regular file could make one wait for ever.)
@@ -129,7 +135,11 @@ impl Reader {
 }
 
 impl<R: Read + Seek> Reader<R> {
-    /// Reads what is in `from`, which errors call `path`.
+    /// Reads a recording from `from`. Errors name it `path`.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Reader::open).
     pub fn of(mut from: R, path: &Path) -> Result<Self, Error> {
         let failed = |e| Error::io(path, e);
         let mut first = Reader::begin(&mut from, path)?;
@@ -180,17 +190,21 @@ impl<R: Read> Reader<R> {
         })
     }
 
-    /// What is known of the recording as a whole.
+    /// Returns the head of the recording.
     pub fn head(&self) -> &Head {
         &self.head
     }
 
-    /// What could not be read until now.
+    /// Returns the damage found so far.
     pub fn damage(&self) -> Damage {
         self.damage
     }
 
-    /// What comes next; none at the end.
+    /// Returns the next event, or `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read. Damage is not an error: see [`damage`](Self::damage).
     #[allow(clippy::should_implement_trait, reason = "what can fail is no iterator")]
     pub fn next(&mut self) -> Result<Option<Event>, Error> {
         loop {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Writing to what has room.
+//! Writing recordings.
 
 use std::io;
 use std::io::Write;
@@ -17,7 +17,10 @@ use crate::Lost;
 use crate::beginning;
 use crate::seal;
 
-/// Writes a recording. Each chunk goes out by one write; without [`flush`](Self::flush), once there are some 64 KiB of samples.
+/// Writes a recording.
+///
+/// Each chunk is one write. A chunk of samples is written when it has about 64 KiB, or on
+/// [`flush`](Self::flush).
 #[derive(Debug)]
 pub struct Writer<W> {
     out: W,
@@ -26,7 +29,7 @@ pub struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    /// Begins a recording.
+    /// Starts a recording: writes its head.
     pub fn new(mut out: W, head: Head) -> io::Result<Self> {
         out.write_all(&beginning())?;
         let mut this = Self { out, encoder: Encoder::new(head), number: 0 };
@@ -34,38 +37,38 @@ impl<W: Write> Writer<W> {
         Ok(this)
     }
 
-    /// The name of a task, from here on.
+    /// Writes the name of a task, valid for the samples that follow.
     pub fn name(&mut self, id: Id, name: &[u8]) -> io::Result<()> {
         self.encoder.name(id, name);
         self.drain()
     }
 
-    /// The next sample.
+    /// Writes the next sample.
     pub fn sample(&mut self, sample: &Sample) -> io::Result<()> {
         self.encoder.sample(sample);
         self.drain()
     }
 
-    /// Samples that are missing.
+    /// Writes which samples are missing.
     pub fn lost(&mut self, lost: &[Lost]) -> io::Result<()> {
         self.flush()?;
         Chunk::lost(lost).iter().try_for_each(|chunk| self.put(chunk))
     }
 
-    /// The module's own counts at the end.
+    /// Writes the module's own counts, at the end.
     pub fn counts(&mut self, counts: &[Counts]) -> io::Result<()> {
         self.flush()?;
         Chunk::counts(counts).iter().try_for_each(|chunk| self.put(chunk))
     }
 
-    /// Writes all that was taken.
+    /// Writes all buffered samples and names.
     pub fn flush(&mut self) -> io::Result<()> {
         self.encoder.flush();
         self.drain()?;
         self.out.flush()
     }
 
-    /// Ends the recording.
+    /// Writes the end of the recording and returns the output.
     pub fn end(mut self, end: &End) -> io::Result<W> {
         self.flush()?;
         self.put(&Chunk::end(end))?;

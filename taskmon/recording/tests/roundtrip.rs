@@ -375,15 +375,15 @@ fn refused() {
     newer[8] = 2;
     assert_eq!(
         read(&newer).unwrap_err().to_string(),
-        "FILE is a recording of version 2, and this taskmon knows those up to 1: take a newer one"
+        "cannot read FILE: it has format version 2, and this taskmon reads versions up to 1; use a newer taskmon"
     );
     let mut none = bytes;
     none[0] ^= 1;
-    assert_eq!(read(&none).unwrap_err().to_string(), "FILE is no recording of taskmon");
-    assert_eq!(read(b"\x8bTMREX").unwrap_err().to_string(), "FILE is no recording of taskmon");
+    assert_eq!(read(&none).unwrap_err().to_string(), "FILE is not a recording of taskmon");
+    assert_eq!(read(b"\x8bTMREX").unwrap_err().to_string(), "FILE is not a recording of taskmon");
     assert_eq!(
         read(b"").unwrap_err().to_string(),
-        "FILE ended before its recording had begun, or all of it is damaged: there is nothing in it"
+        "FILE is empty: the recording ended before its head was written, or all of the file is damaged"
     );
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(Reader::open(folder.path()), Err(Error::NotOne(_))));

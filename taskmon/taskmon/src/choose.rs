@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::collections::HashSet;
+use std::fmt;
 use std::io;
 use std::io::Write;
 use std::str::FromStr;
@@ -16,6 +17,7 @@ use taskmonitor::Monitor;
 use taskmonitor::Reason;
 use taskmonitor::Root;
 use taskmonitor::Task;
+use taskmonitor::readable;
 
 use crate::Failure;
 use crate::cli::Add;
@@ -40,8 +42,18 @@ impl FromStr for Name {
         match text.strip_prefix('/').and_then(|text| text.strip_suffix('/')) {
             Some(regex) => Regex::new(regex)
                 .map(Self::Regex)
-                .map_err(|e| format!("\"{}\" is no regular expression: {e}", regex.escape_debug())),
+                .map_err(|e| format!("invalid regular expression \"{}\": {e}", regex.escape_debug())),
             None => Ok(Self::Exact(text.as_bytes().iter().copied().take(COMM).collect())),
+        }
+    }
+}
+
+/// As on the command line.
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(&readable(name)),
+            Self::Regex(regex) => write!(f, "/{}/", regex.as_str().escape_debug()),
         }
     }
 }
@@ -74,6 +86,8 @@ pub struct Chooser {
     units: Vec<String>,
     users: Vec<u32>,
     children: bool,
+    // The selector as on the command line.
+    text: String,
 }
 
 impl Chooser {
@@ -86,7 +100,13 @@ impl Chooser {
             units: selector.unit.iter().map(|unit| full_unit(unit)).collect(),
             users: selector.user.iter().map(|user| user_number(user)).collect::<Result<_, _>>()?,
             children: selector.children,
+            text: text(selector),
         })
+    }
+
+    /// The error that no task matches: `tasks` says which tasks were searched.
+    pub fn no_match(&self, tasks: &str) -> Failure {
+        Failure::Other(format!("no {tasks} matches {}", self.text))
     }
 
     /// Whether it says nothing.
@@ -183,6 +203,18 @@ impl Chooser {
     }
 }
 
+/// The selector as on the command line.
+fn text(selector: &Selector) -> String {
+    let Selector { pids, name, cgroup, unit, user, children } = selector;
+    let mut words: Vec<String> = pids.iter().map(|pid| format!("PID {pid}")).collect();
+    words.extend(name.iter().map(|name| format!("--name {name}")));
+    for (option, values) in [("--cgroup", cgroup), ("--unit", unit), ("--user", user)] {
+        words.extend(values.iter().map(|value| format!("{option} {}", readable(value.as_bytes()))));
+    }
+    words.extend(children.then(|| "--children".to_owned()));
+    words.join(" ")
+}
+
 /// Whether the control group `group` is `other` or below it.
 fn below(group: &str, other: &str) -> bool {
     other == "/" || group.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -199,9 +231,11 @@ fn user_number(user: &str) -> Result<u32, Failure> {
     if let Ok(number) = user.parse() {
         return Ok(number);
     }
-    let unknown = || Failure::Other(format!("there is no user \"{user}\""));
-    let output =
-        std::process::Command::new("id").args(["-u", "--", user]).output().map_err(|e| Failure::other("id", e))?;
+    let unknown = || Failure::Other(format!("unknown user \"{}\"", user.escape_debug()));
+    let output = std::process::Command::new("id")
+        .args(["-u", "--", user])
+        .output()
+        .map_err(|e| Failure::other("cannot run id to look up the user", e))?;
     if !output.status.success() {
         return Err(unknown());
     }
@@ -211,7 +245,7 @@ fn user_number(user: &str) -> Result<u32, Failure> {
 /// All processes. What ends while it is read is left out.
 fn processes(root: &Root) -> Result<Vec<Facts>, Failure> {
     let folder = root.join("proc");
-    let failed = |e: ProcError| Failure::other(folder.display(), e);
+    let failed = |e: ProcError| Failure::other(format!("cannot read {}", folder.display()), e);
     let mut all = Vec::new();
     for process in procfs::process::all_processes_with_root(&folder).map_err(failed)? {
         all.extend(process.ok().and_then(|process| facts(&process)));
@@ -238,10 +272,10 @@ pub fn by_name(root: &Root, name: &str) -> Result<Vec<u32>, String> {
     Chooser::new(&selector).and_then(|chooser| chooser.of_system(root)).map_err(|e| e.to_string())
 }
 
-/// Says what became of `chosen` tasks of which `failed` could not be dealt with.
-fn verdict(chosen: usize, failed: usize) -> Result<(), Failure> {
-    match (chosen, failed) {
-        (0, _) => Err(Failure::Other("no task is chosen by that".to_owned())),
+/// The result for `selected` tasks, of which `failed` could not be added or removed.
+fn verdict(chooser: &Chooser, tasks: &str, selected: usize, failed: usize) -> Result<(), Failure> {
+    match (selected, failed) {
+        (0, _) => Err(chooser.no_match(tasks)),
         (_, 0) => Ok(()),
         _ => Err(Failure::Said),
     }
@@ -251,7 +285,7 @@ fn verdict(chosen: usize, failed: usize) -> Result<(), Failure> {
 pub fn demand(selector: &Selector, command: &str) {
     let Selector { pids, name, cgroup, unit, user, children: _ } = selector;
     if pids.is_empty() && [name.is_empty(), cgroup.is_empty(), unit.is_empty(), user.is_empty()] == [true; 4] {
-        crate::cli::mistake(command, "which tasks? give PIDs, --name, --cgroup, --unit or --user");
+        crate::cli::mistake(command, "no task selected: give a PID, --name, --cgroup, --unit or --user");
     }
 }
 
@@ -267,14 +301,18 @@ pub fn add(monitor: &Monitor, args: &Add) -> Result<(), Failure> {
         match monitor.send(Command::Add(pid)) {
             Ok(()) => report.line(format!("{pid}: added")),
             Err(e) => match e.reason() {
-                Some(Reason::Monitored) => report.line(format!("{pid}: monitored already")),
+                Some(Reason::Monitored) => report.line(format!("{pid}: already monitored")),
                 // What was found in /proc may have ended meanwhile; what was given by hand should be there.
                 Some(Reason::NoSuchTask) if !by_hand.contains(&pid) => {
-                    report.line(format!("{pid}: has ended meanwhile"))
+                    report.line(format!("{pid}: exited before it was added"))
                 }
                 Some(reason) => {
                     failed += 1;
-                    say(format_args!("{pid}: not added: {reason}"));
+                    let hint = match reason {
+                        Reason::TooMany => "; to see how to raise it: taskmon doctor",
+                        _ => "",
+                    };
+                    say(format_args!("{pid}: not added: {reason}{hint}"));
                     // It would be the same for all others.
                     if reason == Reason::TooMany {
                         for pid in chosen.iter().skip(i + 1) {
@@ -288,7 +326,7 @@ pub fn add(monitor: &Monitor, args: &Add) -> Result<(), Failure> {
         }
     }
     report.end()?;
-    verdict(chosen.len(), failed)
+    verdict(&chooser, "process", chosen.len(), failed)
 }
 
 /// `taskmon remove`
@@ -315,7 +353,7 @@ pub fn remove(monitor: &Monitor, args: &Remove) -> Result<(), Failure> {
         }
     }
     report.end()?;
-    verdict(pids.len(), failed)
+    verdict(&chooser, "monitored task", pids.len(), failed)
 }
 
 /// What was done, for stdout: line by line, so that it has been said whatever happens next. That it cannot be written is no

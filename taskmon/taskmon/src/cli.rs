@@ -21,26 +21,28 @@ use crate::size::size;
 use crate::times::Moment;
 use crate::times::duration;
 
-/// Watches tasks by the kernel module taskmonitor
+/// Monitor tasks with the kernel module taskmonitor
 ///
-/// The module samples CPU times, memory and state of each monitored task into a bounded history in the kernel. taskmon
-/// chooses tasks, and shows, exports and explains what was recorded of them.
+/// The module samples the CPU time, memory and state of each monitored task into a bounded history
+/// in the kernel. taskmon selects the tasks to monitor, and shows, records, plots and exports their
+/// samples.
 #[derive(Debug, Parser)]
 #[command(
     version,
     max_term_width = 100,
     after_help = "\
-Without a command, taskmon is taskmon top.
+Without a command, taskmon runs taskmon top.
 
-Exit status: 0; 1 if something failed, or the module is missing or may not be used; 2 for a mistake on the command \
-line; that of the command for `taskmon run` and `taskmon record -- COMMAND`; for `taskmon diff`, see there."
+Exit status: 0 on success; 1 on an error, also if the module is not loaded or access to it is denied; 2 for wrong \
+usage. `taskmon run` and `taskmon record -- COMMAND` exit with the status of the command; `taskmon diff` has exit \
+statuses of its own."
 )]
 pub struct Cli {
-    /// The folder in which sys and proc lie
+    /// Directory that contains sys and proc
     #[arg(long, global = true, hide = true, default_value = "/")]
     pub root: PathBuf,
 
-    /// Nanoseconds since 1970 at which the system was booted, for files that another one wrote
+    /// Boot time of the system in nanoseconds since 1970, for files that another system wrote
     #[arg(long, global = true, hide = true)]
     pub booted: Option<i64>,
 
@@ -58,7 +60,7 @@ pub enum Command {
     List(List),
     Show(Show),
     Info(Info),
-    ExportCsv(ExportCsv),
+    Csv(Csv),
     Diff(Diff),
     Plot(Plot),
     Export(Export),
@@ -70,59 +72,71 @@ pub enum Command {
     Hold(Hold),
 }
 
-/// Runs a command that is monitored from its first instruction on
+/// Run a command and monitor it from its first instruction
 ///
-/// Passes signals on, returns the command's exit status (128+N when signal N ended it; 125 if taskmon fails, 126 if the
-/// command cannot be run, 127 if there is none), then says on stderr what it took. The processes that the command starts
-/// are not followed, but those that it waited for count in the totals of user and system time and of faults.
+/// Forwards signals to the command. When the command has ended, prints a summary to stderr: run
+/// time, CPU time, memory, page faults and samples.
 ///
-/// The period of the module belongs to all who use it: it is lowered to what is asked for while that is needed, and put
-/// back when the last `taskmon run` that needed it is done.
+/// The processes that the command starts are not monitored. User time, system time and page faults
+/// in the summary include the child processes that the command has waited for.
+///
+/// The period of the module applies to all monitored tasks. If --period is shorter, taskmon lowers
+/// the module's period while the command runs, and restores it when the last `taskmon run` that
+/// needed it has ended.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Exit status: that of the command, or 128+N if signal N ended it; 125 if taskmon fails; 126 if the command cannot be \
+run; 127 if it does not exist.
+
 Examples:
   taskmon run -- make -j4
   taskmon run --period 10ms --csv samples.csv -- ./benchmark
   taskmon run --plot sort.svg -- sort -o sorted.txt big.txt")]
 pub struct Run {
-    /// Time between two samples, if it is shorter than that of the module: 10ms, 1s, ...
+    /// Time between two samples (10ms, 1s); has no effect unless it is shorter than the module's
+    /// period
     #[arg(long, value_name = "DURATION", value_parser = period::asked)]
     pub period: Option<Duration>,
 
-    /// Writes the samples to FILE as comma-separated values
+    /// Write the samples to FILE as comma-separated values
     #[arg(long, value_name = "FILE")]
     pub csv: Option<PathBuf>,
 
-    /// Writes the samples to FILE as JSON, one object a line
+    /// Write the samples to FILE as JSON, one object per line
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 
-    /// Draws the samples as an SVG picture to FILE
+    /// Plot the samples to FILE.svg
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,
 
-    /// Leaves the history in the module, for `taskmon show`
+    /// Keep the history in the module, for `taskmon show`
     #[arg(long)]
     pub keep: bool,
 
-    /// The command and its arguments
+    /// Command to run, and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 
-/// Records samples into a file, each once, until it is stopped
+/// Record samples into a file until stopped
 ///
-/// Begins with the oldest sample that the module has, and goes on with what comes; what the module drops meanwhile has been
-/// recorded. What got lost nevertheless is in the file, with the reason. Without a selector, records all tasks that are
-/// monitored now or later.
+/// Starts with the oldest sample in the module and continues with new samples as they are taken.
+/// Each sample is recorded once, and stays in the file after the module drops it. The file also
+/// contains how many samples were lost, and why. Without a selector, taskmon records all tasks that
+/// are monitored now or later.
 ///
-/// The file is for its owner alone, and is sound at any time: who kills taskmon, or the machine, loses no more than
-/// the last second (of the machine, what the kernel had not written: the file is synced at the end only). An
-/// earlier recording of that name is replaced, another file is not. Where there is no room any more, taskmon waits for
-/// some, and what it could not keep until then is lost. SIGINT, SIGTERM, or that none of the PIDs lives any more ends the recording.
+/// With a command, taskmon runs it as `taskmon run` does and records only this command, from its
+/// first instruction. The exit status is then that of `taskmon run`.
 ///
-/// With a command, runs it as `taskmon run` does, and records it alone, from its first instruction on. The exit status is
-/// then that of `taskmon run`.
+/// SIGINT or SIGTERM ends the recording. If tasks are selected by PID alone, the recording also
+/// ends when all of them have exited or were removed.
+///
+/// The file has mode 0600 and is readable at any time, also while it is being written. If taskmon
+/// is killed, at most the last second is lost. If the machine crashes, data that the kernel had not
+/// written back is lost, because taskmon syncs the file only at the end. An existing recording of
+/// this name is replaced; any other existing file is not. If the file system is full, taskmon
+/// buffers up to 1 MiB and retries; samples that do not fit into the buffer are lost.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -131,79 +145,83 @@ Examples:
   taskmon record -o build.rec --period 10ms -- make -j4
   taskmon info -i build.rec")]
 pub struct Record {
-    /// The file
+    /// File to write
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
 
     #[command(flatten)]
     pub selector: Selector,
 
-    /// Ends after that time: 10s, 5m, ... (a command goes on)
+    /// End the recording after this time (10s, 5m); the command, if any, continues
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
 
-    /// Ends when the file would become larger: 500KiB, 100MiB, 2GiB, ... (a command goes on)
+    /// Maximum size of the file (500KiB, 100MiB, 2GiB); the recording ends there, the command, if
+    /// any, continues
     #[arg(long, value_name = "SIZE", value_parser = room)]
     pub max_size: Option<u64>,
 
-    /// Only what is sampled from now on
-    #[arg(long)]
-    pub new: bool,
+    /// Record only samples that are taken from now on
+    #[arg(long, alias = "new")]
+    pub from_now: bool,
 
-    /// Of a command: time between two samples, if it is shorter than that of the module: 10ms, 1s, ...
+    /// Time between two samples while the command runs (10ms, 1s); has no effect unless it is
+    /// shorter than the module's period
     #[arg(long, value_name = "DURATION", value_parser = period::asked, requires = "command")]
     pub period: Option<Duration>,
 
-    /// A command and its arguments, to run and record
+    /// Command to run and record, and its arguments
     #[arg(
         last = true,
         value_name = "COMMAND",
-        conflicts_with_all = ["pids", "name", "cgroup", "unit", "user", "children", "new"]
+        conflicts_with_all = ["pids", "name", "cgroup", "unit", "user", "children", "from_now"]
     )]
     pub command: Vec<OsString>,
 }
 
-/// A size that has room for a beginning and an end.
+/// A size that has room for a head and an end.
 fn room(text: &str) -> Result<u64, String> {
     const LEAST: u64 = 16 << 10;
-    size(text).and_then(|size| if size < LEAST { Err("it must be 16KiB or more".to_owned()) } else { Ok(size) })
+    size(text).and_then(|size| if size < LEAST { Err("the minimum is 16KiB".to_owned()) } else { Ok(size) })
 }
 
-/// What to choose tasks by.
+/// Selects tasks.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Selector {
-    /// PIDs: of a process, or of a single thread
+    /// PID of a process, or TID of a single thread
     ///
-    /// They are chosen whatever the options say. Several values of one option choose the tasks that match any of them;
-    /// several options, those that match all of them. Of a task that has exited only PID and name are known: no other
-    /// option chooses it.
+    /// Tasks that are given by PID are always selected, whatever the options are. An option that is
+    /// given several times selects the tasks that match any of its values. With several different
+    /// options, a task must match all of them. For a task that has exited, only PID and name are
+    /// known: --cgroup, --unit and --user never select it.
     #[arg(value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pub pids: Vec<u32>,
 
-    /// Tasks with this name, as `ps -o comm` shows it; between slashes, a regular expression that must match a part of it
+    /// Select tasks by name (see `ps -o comm`); /REGEX/ matches any part of the name
     #[arg(long, value_name = "NAME|/REGEX/")]
     pub name: Vec<Name>,
 
-    /// Tasks in this control group or below it: /system.slice
+    /// Select tasks in this control group or below it, for example /system.slice
     #[arg(long, value_name = "PATH", value_parser = NonEmptyStringValueParser::new())]
     pub cgroup: Vec<String>,
 
-    /// Tasks of this systemd unit: ssh or ssh.service
+    /// Select tasks of this systemd unit: ssh or ssh.service
     #[arg(long, value_name = "UNIT", value_parser = NonEmptyStringValueParser::new())]
     pub unit: Vec<String>,
 
-    /// Tasks of this user, by name or number
+    /// Select tasks of this user, by name or UID
     #[arg(long, value_name = "USER", value_parser = NonEmptyStringValueParser::new())]
     pub user: Vec<String>,
 
-    /// The descendants, too, of those that are chosen
+    /// Also select all descendants of the selected tasks
     #[arg(long)]
     pub children: bool,
 }
 
-/// Starts monitoring the processes that are chosen
+/// Start monitoring the selected processes
 ///
-/// Those that exist now: what is started later is not monitored by itself.
+/// Only processes that exist now are added. Processes that start later are not monitored
+/// automatically.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -216,7 +234,7 @@ pub struct Add {
     pub selector: Selector,
 }
 
-/// Stops monitoring the tasks that are chosen, and drops what was recorded of them
+/// Stop monitoring the selected tasks and drop their history
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -229,20 +247,22 @@ pub struct Remove {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people
+    /// Table for people
     Table,
-    /// Comma-separated values, with a head line
+    /// Comma-separated values with a header line
     Csv,
-    /// A JSON object a line
+    /// One JSON object per line
     Ndjson,
-    /// "key value" pairs with blanks between them
+    /// "key value" pairs separated by spaces
     Kv,
 }
 
-/// Shows the monitored tasks, each with its CPU usage over the last period
+/// List the monitored tasks with their current CPU usage
 ///
-/// MISSED are instants at which no sample could be taken, EVICTED samples that made room for newer ones, RECLAIMED those
-/// that were given back when memory was short.
+/// %CPU is the CPU usage between the two newest samples of the task. RSS is the resident memory in
+/// its newest sample. SAMPLES is the number of samples in memory. MISSED counts sampling instants
+/// at which no sample could be taken, EVICTED counts samples dropped to make room for newer ones or
+/// by the command `clear`, RECLAIMED counts samples given back to the system under memory pressure.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -252,7 +272,7 @@ pub struct List {
     #[command(flatten)]
     pub selector: Selector,
 
-    /// How to write it
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
 }
@@ -260,98 +280,110 @@ pub struct List {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub enum Field {
-    /// When the sample was taken
+    /// Time of the sample
     Time,
+    /// PID of the task
     Pid,
-    /// The name of the task
+    /// Name of the task
     Name,
+    /// State of the task, a letter as in /proc/PID/stat
     State,
-    /// CPU usage, in percent of one processor
+    /// CPU usage in percent of one processor
     Cpu,
-    /// CPU usage in user mode; with --raw, nanoseconds since the task began
+    /// CPU usage in user mode; with --raw, user CPU time in nanoseconds since the task started
     Usr,
-    /// CPU usage in the kernel; with --raw, nanoseconds since the task began
+    /// CPU usage in the kernel; with --raw, system CPU time in nanoseconds since the task started
     Sys,
     /// Resident memory
     Rss,
-    /// Page faults without I/O, a second; with --raw, since the task began
+    /// Page faults without I/O per second; with --raw, their number since the task started
     Minflt,
-    /// Page faults with I/O, a second; with --raw, since the task began
+    /// Page faults with I/O per second; with --raw, their number since the task started
     Majflt,
-    /// Users of the address space
+    /// Number of users of the address space
     MmUsers,
-    /// Number of the sample
+    /// Number of the sampling instant
     Seq,
-    /// When the task began, in nanoseconds since boot
+    /// Start time of the task in nanoseconds since boot
     Start,
-    /// Samples that are missing before this one
+    /// Number of samples missing before this one
     Lost,
 }
 
-/// Shows what was recorded, as rates over the time that has really passed
+/// Show samples, with rates of CPU usage and page faults
 ///
-/// Where samples are missing (`lost`), no rate is made up for the time between. Without a selector, shows all tasks.
-/// A TIME is a duration before now (10m), a date and time by RFC 3339 (2026-11-27T16:00:00Z), or seconds since 1970.
+/// Rates are computed over the actual time between two samples. Across missing samples (column
+/// `lost`), no rate is computed. Without a selector, shows all tasks.
+///
+/// TIME is a duration before now (10m), an RFC 3339 date and time (2026-11-27T16:00:00Z), or
+/// seconds since 1970.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   taskmon show 267 --since 10m
-  taskmon show --name postgres --since 1h --every 1m
+  taskmon show --name postgres --since 1h --interval 1m
   taskmon show 267 --follow --format ndjson --fields time,cpu,rss
   taskmon show --raw --format kv
-  taskmon show -i build.rec --name cc1 --every 10s")]
+  taskmon show -i build.rec --name cc1 --interval 10s")]
 pub struct Show {
     #[command(flatten)]
     pub selector: Selector,
 
-    /// Only what was sampled then or later
+    /// Only samples taken at this time or later
     #[arg(long, value_name = "TIME")]
     pub since: Option<Moment>,
 
-    /// Only what was sampled before
+    /// Only samples taken before this time
     #[arg(long, value_name = "TIME")]
     pub until: Option<Moment>,
 
-    /// A line for each such span of time, instead of one for each sample
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub every: Option<Duration>,
+    /// Print one line per interval instead of one per sample
+    #[arg(long, alias = "every", value_name = "DURATION", value_parser = duration)]
+    pub interval: Option<Duration>,
 
-    /// What to show, and in which order (of kv, a name is always last)
+    /// Fields to show, in this order (in kv format, the name is always last)
     #[arg(long, value_enum, value_delimiter = ',', value_name = "FIELD,...")]
     pub fields: Vec<Field>,
 
-    /// How to write it
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
 
-    /// The values as the kernel gives them, instead of rates
-    #[arg(long, conflicts_with = "every")]
+    /// Show the values from the kernel instead of rates
+    #[arg(long, conflicts_with = "interval")]
     pub raw: bool,
 
-    /// Goes on with new samples as they come
+    /// Continue with new samples as they are taken
     #[arg(long, short)]
     pub follow: bool,
 
-    /// Shows the recording FILE (of `taskmon record`) instead of what is in the module
+    /// Read the recording FILE (see `taskmon record`) instead of the module; only PIDs and --name
+    /// select its tasks
     #[arg(long, short, value_name = "FILE", conflicts_with = "follow")]
     pub input: Option<PathBuf>,
 }
 
-/// Writes all samples of a recording as comma-separated values
+/// Convert a recording to comma-separated values
 ///
-/// The counters as the kernel gave them (usr_ns, sys_ns, minflt, majflt), what they grew by as rates, CLOCK_BOOTTIME and the time
-/// of day of each sample, and how many samples are missing before it.
+/// Each line is one sample: its time of day and its CLOCK_BOOTTIME, the counters from the kernel
+/// (usr_ns, sys_ns, minflt, majflt), the rates since the previous sample, and the number of samples
+/// missing before it.
+///
+/// A recording contains only PIDs and names of tasks, so only PIDs and --name can select them.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    alias = "export-csv",
+    after_help = "\
 Examples:
-  taskmon export-csv -i build.rec >build.csv
-  taskmon export-csv -i db.rec --name postgres -o postgres.csv")]
-pub struct ExportCsv {
-    /// The recording
+  taskmon csv -i build.rec >build.csv
+  taskmon csv -i db.rec --name postgres -o postgres.csv"
+)]
+pub struct Csv {
+    /// Recording to read
     #[arg(long, short, value_name = "FILE")]
     pub input: PathBuf,
 
-    /// The file to write, instead of stdout
+    /// File to write instead of stdout
     #[arg(long, short, value_name = "OUT.csv")]
     pub output: Option<PathBuf>,
 
@@ -359,48 +391,54 @@ pub struct ExportCsv {
     pub selector: Selector,
 }
 
-/// Compares two recordings, for people and for CI
+/// Compare two recordings, optionally with limits for CI
 ///
-/// Tasks of the same name are compared, several of one name together; where each recording has only one, these two, whatever
-/// their names are. With more names than one, all tasks together are compared, too, as (all). Peaks and percentiles are
-/// over the samples, each of one task; times and faults are increases from the first sample of a task to its last.
+/// Compares the tasks of the same name; several tasks of one name are taken together. If each
+/// recording has only one name, these two are compared even if they differ. If either recording has
+/// several names, all tasks together are compared as well, as (all).
+///
+/// Peaks and percentiles are taken over the samples of single tasks. Times and page faults are
+/// increases from the first sample of a task to its last.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Measures: wall, user, system, cpu (both), minflt, majflt, peak_rss, rss_p50, rss_p95, rss_p99, cpu_peak, cpu_p50, \
 cpu_p95, cpu_p99.
 
-Exit status: 0; 1 if something is beyond its limit; 2 if that cannot be told.
+Exit status: 0 if no measure exceeds its maximum increase; 1 if one does; 2 on an error, or if no task has values of a \
+measure with --max-increase in both recordings.
 
 Examples:
   taskmon diff old.rec new.rec
-  taskmon diff old.rec new.rec --limit cpu=5%+10ms --limit peak_rss=10%")]
+  taskmon diff old.rec new.rec --max-increase cpu=5%+10ms --max-increase peak_rss=10%")]
 pub struct Diff {
-    /// What was recorded before
+    /// Earlier recording
     pub before: PathBuf,
 
-    /// What was recorded now
+    /// Later recording
     pub after: PathBuf,
 
-    /// Only tasks with this name; between slashes, a regular expression that must match a part of it
+    /// Compare only tasks with this name; /REGEX/ matches any part of the name
     #[arg(long, value_name = "NAME|/REGEX/")]
     pub name: Vec<Name>,
 
-    /// How much more of a measure is not too much: a share (10%), an amount (50ms, 1MiB, 100), or both (10%+50ms)
-    #[arg(long = "limit", value_name = "MEASURE=MORE")]
-    pub limits: Vec<Limit>,
+    /// Maximum allowed increase of a measure: a share (10%), an amount (50ms, 1MiB, 100) or their
+    /// sum (10%+50ms)
+    #[arg(long, alias = "limit", value_name = "MEASURE=INCREASE")]
+    pub max_increase: Vec<Limit>,
 
-    /// How to write it
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
 }
 
-/// Draws what was recorded: CPU usage, memory and page faults over time
+/// Plot CPU usage, memory and page faults over time
 ///
-/// As an SVG picture, or, with --ascii, for a terminal. Of more than 8 tasks, the 7 with the largest shares of CPU time or
-/// memory are drawn, and the sum of the others. Long recordings are reduced, in such a way that peaks stay. Where samples
-/// are missing, nothing is drawn between.
+/// Writes an SVG picture or, with --ascii, a chart for the terminal. If there are more than 8
+/// tasks, the plot shows the 7 with the largest shares of CPU time or memory, and the sum of the
+/// others. Long histories are downsampled in a way that keeps peaks. Missing samples leave a gap.
 ///
-/// A TIME is a duration before now (10m), a date and time by RFC 3339 (2026-11-27T16:00:00Z), or seconds since 1970.
+/// TIME is a duration before now (10m), an RFC 3339 date and time (2026-11-27T16:00:00Z), or
+/// seconds since 1970.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -412,48 +450,56 @@ pub struct Plot {
     #[command(flatten)]
     pub selector: Selector,
 
-    /// Draws the recording FILE (of `taskmon record`) instead of what is in the module
+    /// Read the recording FILE (see `taskmon record`) instead of the module; only PIDs and --name
+    /// select its tasks
     #[arg(long, short, value_name = "FILE")]
     pub input: Option<PathBuf>,
 
-    /// The file for the picture, which is replaced as a whole; - is stdout
+    /// File to write, replaced atomically; - is stdout
     #[arg(long, short, value_name = "FILE.svg", required_unless_present = "ascii")]
     pub output: Option<PathBuf>,
 
-    /// Draws with characters, to stdout if there is no --output; UTF-8, if the locale has it, and coloured, if that is a
-    /// terminal and NO_COLOR is not set
+    /// Plot with text characters, by default to stdout
+    ///
+    /// Uses UTF-8 if the locale supports it, and colours if stdout is a terminal and NO_COLOR is
+    /// not set.
     #[arg(long)]
     pub ascii: bool,
 
-    /// Only what was sampled then or later
+    /// Only samples taken at this time or later
     #[arg(long, value_name = "TIME")]
     pub since: Option<Moment>,
 
-    /// Only what was sampled before
+    /// Only samples taken before this time
     #[arg(long, value_name = "TIME")]
     pub until: Option<Moment>,
 
-    /// What to write above it [default: the task, or how many there are]
+    /// Title [default: the task, or the number of tasks]
     #[arg(long, value_name = "TEXT")]
     pub title: Option<String>,
 
-    /// Pixels [default: 800]; with --ascii columns [default: those of the terminal, or 80]
+    /// Width in pixels [default: 800]; with --ascii, in columns [default: terminal width, or 80]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(40..=4000))]
     pub width: Option<u32>,
 
-    /// Pixels [default: what the tasks take]
+    /// Height in pixels [default: as needed for the tasks]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10000), conflicts_with = "ascii")]
     pub height: Option<u32>,
 }
 
-/// Gives what is recorded to Prometheus
+/// Export metrics to Prometheus
 ///
-/// Series are grouped by the name of the tasks, and their counters count from when taskmon first saw the tasks, or from
-/// their beginning if that was later. A series ends two minutes after the last task of its name has exited.
+/// There is one series per task name or, with --pid, one per task name and PID. Counters start when
+/// taskmon first sees a task, or when the task starts if that is later. A series ends two minutes
+/// after the last task of its name has exited.
 ///
-/// Anybody who can connect to the address can read the metrics. While the module does not answer, HTTP gives status 503, and
-/// the file is removed, as it is when the next one cannot be written. It is also removed at the end (SIGTERM, SIGINT). While taskmon export runs, the module is in use: rmmod
-/// fails.
+/// With --listen, anybody who can connect to the address can read the metrics. While the module
+/// does not respond, requests fail with HTTP status 503.
+///
+/// With --textfile, the file is removed when taskmon ends (SIGTERM, SIGINT), while the module does
+/// not respond, and when the next version cannot be written.
+///
+/// While taskmon export runs, the module is in use and rmmod fails.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -461,71 +507,74 @@ Examples:
   taskmon export --textfile /var/lib/prometheus/node-exporter/taskmonitor.prom")]
 #[command(group = ArgGroup::new("to").args(["listen", "textfile"]).required(true))]
 pub struct Export {
-    /// Serves /metrics on this address and port, until it is stopped
+    /// Serve /metrics over HTTP on this address and port until stopped
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
 
-    /// Writes a file for node_exporter's textfile collector, again and again until it is stopped
+    /// Write a file for the textfile collector of node_exporter, periodically until stopped
     #[arg(long, value_name = "FILE.prom")]
     pub textfile: Option<PathBuf>,
 
-    /// How often the file is written
+    /// Time between two writes of the file
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "15s", conflicts_with = "listen")]
     pub interval: Duration,
 
-    /// Series of their own for each task, with the label pid
+    /// One series per PID, with the label pid, instead of one per task name
     #[arg(long)]
     pub pid: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Sort {
-    /// CPU usage, the highest first
+    /// CPU usage, highest first
     Cpu,
-    /// Resident memory, the most first
+    /// Resident memory, largest first
     Memory,
-    /// Page faults a second, the most first
+    /// Page faults per second, most first
     Faults,
-    /// PIDs, the lowest first
+    /// PID, lowest first
     Pid,
-    /// Names, from a to z
+    /// Name, from a to z
     Name,
 }
 
-/// Shows the tasks on the terminal, as they are and as they were; the keys are on `?`
+/// Show tasks and their history in the terminal
 ///
-/// A table of the tasks, and charts of the selected one over all that was recorded of it. With the left and right arrows,
-/// table and charts go back in time. This is also what taskmon without a command does.
+/// Shows a table of the tasks, and charts of the selected task over its whole history. The left and
+/// right arrow keys move table and charts through time; the key ? lists all keys. This is the
+/// default command of taskmon.
 ///
-/// Without a terminal on stdout, or with --once, writes one frame as text: a head, and a table of all tasks. Rates are those
-/// between the two newest samples. (For programs, `taskmon list` has other formats.)
+/// With --batch, or if stdout is not a terminal, prints one frame as text: a header and a table of
+/// all tasks, with the rates between the two newest samples. For programs, `taskmon list` has other
+/// formats.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   taskmon top
   taskmon top --name postgres --sort memory
   taskmon top -i build.rec
-  taskmon top --once | head -n 20
-  COLUMNS=120 taskmon top --once --sort faults >tasks.txt
+  taskmon top --batch | head -n 20
+  COLUMNS=120 taskmon top --batch --sort faults >tasks.txt
 
-Colours are left out if NO_COLOR is in the environment. --once is as wide as COLUMNS says, or the terminal, or 80 columns.")]
+Environment: NO_COLOR disables colours. COLUMNS is the width of the --batch output (default: terminal width, or 80).")]
 pub struct Top {
     #[command(flatten)]
     pub selector: Selector,
 
-    /// Shows the recording FILE (of `taskmon record`) instead of what is in the module
+    /// Read the recording FILE (see `taskmon record`) instead of the module; only PIDs and --name
+    /// select its tasks
     #[arg(long, short, value_name = "FILE")]
     pub input: Option<PathBuf>,
 
-    /// Writes one frame as text
-    #[arg(long)]
-    pub once: bool,
+    /// Print one frame as text and exit
+    #[arg(long, alias = "once")]
+    pub batch: bool,
 
-    /// What to sort by; keys change it
+    /// Sort key at the start; keys change it
     #[arg(long, value_enum, default_value_t = Sort::Cpu)]
     pub sort: Sort,
 
-    /// The least time between two changes of the screen, but for keys
+    /// Minimum time between two updates of the screen; keys update it at once
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1s")]
     pub interval: Duration,
 }
@@ -535,69 +584,77 @@ impl Default for Top {
         Self {
             selector: Selector::default(),
             input: None,
-            once: false,
+            batch: false,
             sort: Sort::Cpu,
             interval: Duration::from_secs(1),
         }
     }
 }
 
-/// Says what is in a recording
+/// Show a summary of a recording
 ///
-/// When and of what it was made, why it ended, whether it is damaged or was cut off, and of each task from when to when it was
-/// recorded, its CPU time and peak memory in that time, and how many samples got lost for what reason.
+/// Shows when and on which system the recording was made, why it ended, whether it is damaged or
+/// truncated, and how many samples were lost for which reason. For each task, shows the time span,
+/// CPU time, peak memory and lost samples. All formats but table list the lost samples of each task
+/// by reason.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   taskmon info -i build.rec
   taskmon info -i build.rec --format ndjson")]
 pub struct Info {
-    /// The recording
+    /// Recording to read
     #[arg(long, short, value_name = "FILE")]
     pub input: PathBuf,
 
-    /// How to write it; all but a table is of the tasks alone
+    /// Output format; all formats but table contain only the tasks
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
 }
 
-/// Says why taskmon or the module does not work here, and what mends it
+/// Check whether taskmon and the module work, and how to fix problems
+///
+/// Prints one line per check: ok, note or problem. The line "fix:" after a note or a problem is the
+/// command that fixes it. Changes nothing.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Exit status: 0 if there is no problem; 1 if there is one.")]
 pub struct Doctor {}
 
-/// Writes completions for a shell
+/// Print completions for a shell
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   taskmon completions bash >/etc/bash_completion.d/taskmon")]
 pub struct Completions {
-    /// The shell
+    /// Shell
     #[arg(value_enum)]
     pub shell: clap_complete::Shell,
 }
 
-/// Writes the manual pages
+/// Write the manual pages
 #[derive(Debug, Args)]
 pub struct Manual {
-    /// Where to
+    /// Directory to write them to
+    #[arg(value_name = "DIRECTORY")]
     pub folder: PathBuf,
 }
 
-/// A process that waits until it may turn into a command (see hold.rs)
+/// Wait for a byte on a pipe, then execute a command (see hold.rs)
 #[derive(Debug, Args)]
 pub struct Hold {
-    /// The pipe that says so
+    /// File descriptor of the pipe to wait for
     pub go: i32,
 
-    /// The pipe that it reports to
+    /// File descriptor of the pipe for the report
     pub report: i32,
 
-    /// The command and its arguments
+    /// Command to execute, and its arguments
     #[arg(required = true, last = true)]
     pub command: Vec<OsString>,
 }
 
-/// Ends taskmon as clap does for a mistake on the command line, with the usage of `command`.
+/// Exits as clap does for wrong usage: prints `what` and the usage of `command`.
 pub fn mistake(command: &str, what: &str) -> ! {
     use clap::CommandFactory;
     let mut cli = Cli::command();
@@ -605,4 +662,51 @@ pub fn mistake(command: &str, what: &str) -> ! {
     let mut alone = cli.clone();
     let command = cli.find_subcommand_mut(command).unwrap_or(&mut alone);
     command.error(clap::error::ErrorKind::ValueValidation, what).exit()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Command lines by a former name and by its successor.
+    const RENAMED: [(&[&str], &[&str]); 5] = [
+        (&["top", "--once"], &["top", "--batch"]),
+        (&["show", "--every", "1m"], &["show", "--interval", "1m"]),
+        (&["record", "-o", "a.rec", "--new"], &["record", "-o", "a.rec", "--from-now"]),
+        (&["diff", "a", "b", "--limit", "cpu=5%"], &["diff", "a", "b", "--max-increase", "cpu=5%"]),
+        (&["export-csv", "-i", "a.rec"], &["csv", "-i", "a.rec"]),
+    ];
+    const FORMER: [&str; 5] = ["--once", "--every", "--new", "--limit", "export-csv"];
+
+    fn parsed(args: &[&str]) -> String {
+        let cli = Cli::try_parse_from([&["taskmon"], args].concat()).unwrap();
+        format!("{cli:?}")
+    }
+
+    #[test]
+    fn former_names_work() {
+        for (former, now) in RENAMED {
+            assert_eq!(parsed(former), parsed(now));
+        }
+    }
+
+    #[test]
+    fn help_has_no_former_name() {
+        let mut cli = Cli::command();
+        cli.build();
+        let mut commands = vec![&cli];
+        commands.extend(cli.get_subcommands());
+        for command in commands {
+            for help in [command.clone().render_help(), command.clone().render_long_help()] {
+                let help = help.to_string();
+                let words: Vec<&str> = help.split(|c: char| c != '-' && !c.is_ascii_alphanumeric()).collect();
+                for former in FORMER {
+                    assert!(!words.contains(&former), "{}: {former}", command.get_name());
+                }
+            }
+        }
+    }
 }

@@ -56,7 +56,7 @@ pub fn diff(args: &Diff) -> ExitCode {
             if !beyond.is_empty() {
                 say(format_args!("limit exceeded: {}", beyond.join(", ")));
             }
-            let limited: BTreeSet<Measure> = args.limits.iter().map(Limit::measure).collect();
+            let limited: BTreeSet<Measure> = args.max_increase.iter().map(Limit::measure).collect();
             let unknown: Vec<String> = limited.difference(&known).map(|measure| measure.key()).collect();
             if !unknown.is_empty() {
                 say(format_args!(
@@ -98,7 +98,7 @@ fn attempt(args: &Diff) -> Result<Verdict, Failure> {
             args.after.display()
         )));
     }
-    let mut report = Report::new(args.format, &args.limits)?;
+    let mut report = Report::new(args.format, &args.max_increase)?;
     for (name, before, after) in &pairs {
         report.task(name, before, after)?;
     }

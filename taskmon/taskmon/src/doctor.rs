@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! `taskmon doctor`: why it does not work here, and what mends it.
+//! `taskmon doctor`: checks whether taskmon and the module work here, and how to fix problems.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -27,9 +27,9 @@ const MISSED: u64 = 100;
 /// ... and so many in all.
 const FEW: u64 = 10;
 
-/// What mends a debugfs that is forbidden.
+/// The fix if the kernel's command line disables debugfs.
 const BOOT: &str =
-    "boot without debugfs=off or debugfs=no-mount on the kernel's command line, and load the module again";
+    "remove debugfs=off and debugfs=no-mount from the kernel's command line, then reboot and load the module";
 
 /// How a file may be used: what the system says if one tries.
 type Access = Result<(), Errno>;
@@ -83,11 +83,11 @@ struct Lowered {
 /// What is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Finding {
-    /// All is well.
+    /// The check passed.
     Ok(String),
-    /// It works, but that is worth knowing.
+    /// It works, but the user should know this; perhaps with a fix.
     Note(String, Option<String>),
-    /// It does not work; and what mends it.
+    /// It does not work, and the fix.
     Problem(String, String),
 }
 
@@ -95,47 +95,49 @@ fn ok(what: impl Into<String>) -> Finding {
     Finding::Ok(what.into())
 }
 
-fn note(what: impl Into<String>, mend: impl Into<String>) -> Finding {
-    Finding::Note(what.into(), Some(mend.into()))
+fn note(what: impl Into<String>, fix: impl Into<String>) -> Finding {
+    Finding::Note(what.into(), Some(fix.into()))
 }
 
-fn problem(what: impl Into<String>, mend: impl Into<String>) -> Finding {
-    Finding::Problem(what.into(), mend.into())
+fn problem(what: impl Into<String>, fix: impl Into<String>) -> Finding {
+    Finding::Problem(what.into(), fix.into())
 }
 
 /// What that means. Nothing here reads or writes anything.
 fn findings(facts: &Facts) -> Vec<Finding> {
     let Some(release) = &facts.release else {
         return vec![problem(
-            "there is no /proc/sys/kernel: this is not Linux, or proc is not mounted",
+            "/proc/sys/kernel does not exist: this is not Linux, or proc is not mounted",
             "mount -t proc proc /proc",
         )];
     };
     let mut found = vec![module(facts, release)];
     found.extend(facts.module.as_ref().map(|module| match &module.version {
-        Some(version) => ok(format!("version {version} of the module, {} of taskmon", env!("CARGO_PKG_VERSION"))),
-        None => problem("the module does not tell its version", "modprobe -r taskmonitor && modprobe taskmonitor"),
+        Some(version) => {
+            ok(format!("the module is version {version}, taskmon is version {}", env!("CARGO_PKG_VERSION")))
+        }
+        None => problem("cannot read the version of the module", "modprobe -r taskmonitor && modprobe taskmonitor"),
     }));
     found.push(match facts {
         Facts { mounted: true, .. } => ok("debugfs is mounted on /sys/kernel/debug"),
-        Facts { forbidden: true, .. } => problem("the kernel's command line forbids debugfs", BOOT),
+        Facts { forbidden: true, .. } => problem("debugfs is disabled on the kernel's command line", BOOT),
         _ => problem("debugfs is not mounted on /sys/kernel/debug", "mount -t debugfs none /sys/kernel/debug"),
     });
     if facts.loaded {
         found.extend(rights(facts));
     } else if !facts.root {
         found.push(problem(
-            "this is not root, who alone may load the module and use its files",
+            "not running as root: only root can load the module and access its files",
             "sudo taskmon doctor",
         ));
     }
     found.push(match facts.lockdown.as_deref() {
-        None => ok("no kernel lockdown that is known"),
-        Some("none") => ok("no kernel lockdown"),
+        None => ok("no kernel lockdown found"),
+        Some("none") => ok("the kernel is not locked down"),
         Some(how) => Finding::Note(
             format!(
-                "the kernel is locked down ({how}): /sys/kernel/debug/taskmonitor, which can be written to, is closed; \
-                 taskmon does not need it"
+                "the kernel is locked down ({how}) and denies access to /sys/kernel/debug/taskmonitor; taskmon does not \
+                 need that file"
             ),
             None,
         ),
@@ -143,11 +145,11 @@ fn findings(facts: &Facts) -> Vec<Finding> {
     if let Some(module) = &facts.module {
         found.push(match &module.sampling {
             Ok(true) => ok("sampling is on"),
-            Ok(false) => problem("sampling is stopped: nothing is recorded", "echo start >/sys/kernel/taskmonitor"),
+            Ok(false) => problem("sampling is stopped: no samples are taken", "echo start >/sys/kernel/taskmonitor"),
             Err(error) => problem(error, "modprobe -r taskmonitor && modprobe taskmonitor"),
         });
         found.push(match &module.period {
-            Ok(period) => ok(format!("period {period:?}")),
+            Ok(period) => ok(format!("the period is {period:?}")),
             Err(error) => problem(error, "modprobe -r taskmonitor && modprobe taskmonitor"),
         });
         match &module.tasks {
@@ -158,7 +160,7 @@ fn findings(facts: &Facts) -> Vec<Finding> {
             // If it cannot even be opened, that is told already.
             Err(error) if facts.tasks.is_ok() => found.push(problem(
                 error,
-                "a taskmon that is as new as the module (taskmon --version, cat /sys/module/taskmonitor/version)",
+                "install the same version of taskmon and module (taskmon --version, cat /sys/module/taskmonitor/version)",
             )),
             Err(_) => {}
         }
@@ -175,16 +177,15 @@ fn module(facts: &Facts, release: &str) -> Finding {
     if facts.built {
         return problem("the kernel module taskmonitor is not loaded", "modprobe taskmonitor");
     }
-    let what = format!("there is no kernel module taskmonitor for the kernel that runs, {release}");
     if facts.source {
         problem(
-            what,
+            format!("the kernel module taskmonitor is not built for the running kernel {release}"),
             format!("dkms autoinstall -k {release} && modprobe taskmonitor (if that fails: taskmonitor-doctor)"),
         )
     } else {
         problem(
-            what,
-            "apt-get install ./taskmonitor-dkms_*.deb (or, in taskmonitor's source: make doctor, then make)",
+            format!("the kernel module taskmonitor is not installed for the running kernel {release}"),
+            "apt-get install ./taskmonitor-dkms_*.deb (or, in the source tree of taskmonitor: make doctor, then make)",
         )
     }
 }
@@ -199,36 +200,36 @@ fn rights(facts: &Facts) -> Vec<Finding> {
         let errno = access.err()?;
         let debugfs = path.starts_with("/sys/kernel/debug");
         let locked = facts.lockdown.as_deref().is_some_and(|how| how != "none");
-        let what = format!("no right to {how} {path}: {}", errno.desc());
+        let what = format!("cannot {how} {path}: {}", errno.desc());
         Some(match errno {
             // Without debugfs there is no such file, and that is told already.
             Errno::ENOENT if debugfs && !facts.mounted => return None,
-            Errno::ENOENT if debugfs => problem(format!("there is no {path}, although debugfs is mounted"), BOOT),
+            Errno::ENOENT if debugfs => problem(format!("{path} does not exist, although debugfs is mounted"), BOOT),
             Errno::EACCES | Errno::EPERM if !facts.root => problem(what, "sudo taskmon doctor"),
             Errno::EPERM if locked => problem(
-                format!("{what}, as the kernel is locked down and takes the file for one that can be written to"),
+                format!("{what}; the kernel is locked down, and the file's mode allows writing"),
                 format!("chmod 400 {path}"),
             ),
             Errno::EACCES | Errno::EPERM => problem(
-                format!("{what}, although this is root: a container, or a security module, has less rights"),
-                "taskmon doctor (outside of the container, or with CAP_DAC_OVERRIDE, and /sys as it is on the host)",
+                format!("{what}, although running as root: a container or a security module restricts access"),
+                "taskmon doctor (outside the container, or with CAP_DAC_OVERRIDE and the host's /sys)",
             ),
             Errno::EROFS => problem(
-                format!("{path} cannot be written to: /sys is read-only here, as in a container"),
-                "mount -o remount,rw /sys (or run taskmon outside of the container)",
+                format!("cannot write to {path}: /sys is mounted read-only, as in a container"),
+                "mount -o remount,rw /sys (or run taskmon outside the container)",
             ),
-            _ => problem(format!("cannot {how} {path}: {}", errno.desc()), "dmesg | grep taskmonitor"),
+            _ => problem(what, "dmesg | grep taskmonitor"),
         })
     };
     let mut found: Vec<Finding> = files.into_iter().filter_map(refused).collect();
-    // What mends one mends the others.
-    let mend = |finding: &Finding| match finding {
-        Finding::Problem(_, mend) => Some(mend.clone()),
+    // One fix for several files is reported once.
+    let fix = |finding: &Finding| match finding {
+        Finding::Problem(_, fix) => Some(fix.clone()),
         _ => None,
     };
-    found.dedup_by_key(|finding| mend(finding));
+    found.dedup_by_key(|finding| fix(finding));
     if files.iter().all(|(_, _, access)| access.is_ok()) {
-        found.push(ok("all files of the module can be used"));
+        found.push(ok("all files of the module are accessible"));
     }
     found
 }
@@ -241,13 +242,19 @@ fn monitored(tasks: &[Task], max_tasks: Option<u64>) -> Finding {
     match max_tasks {
         _ if tasks.is_empty() => note("no task is monitored", "taskmon add --name NAME"),
         Some(max) if living >= max => problem(
-            format!("{what}: no more can be added"),
-            format!("modprobe -r taskmonitor && modprobe taskmonitor max_tasks={} (which forgets all)", larger(max)),
+            format!("{what}: the limit is reached, no task can be added"),
+            format!(
+                "modprobe -r taskmonitor && modprobe taskmonitor max_tasks={} (drops all histories)",
+                larger(max)
+            ),
         ),
         // As many as would be ten percent.
         Some(max) if living >= max - max / 10 => note(
-            format!("{what}: soon no more can be added"),
-            format!("modprobe -r taskmonitor && modprobe taskmonitor max_tasks={} (which forgets all)", larger(max)),
+            format!("{what}: the limit is almost reached"),
+            format!(
+                "modprobe -r taskmonitor && modprobe taskmonitor max_tasks={} (drops all histories)",
+                larger(max)
+            ),
         ),
         _ => ok(what),
     }
@@ -265,19 +272,22 @@ fn lost(tasks: &[Task], period: Option<Duration>) -> Vec<Finding> {
     if missed > FEW.max(taken.saturating_add(missed) / MISSED) {
         let longer = period.map_or(2_000_000, |period| period.as_micros().saturating_mul(2).min(3_600_000_000));
         found.push(note(
-            format!("{missed} samples were missed, and {taken} taken: the period is too short for so many tasks, or the machine too busy"),
+            format!(
+                "{missed} samples were missed and {taken} taken: the period is too short for this number of tasks, or the \
+                 machine is too busy"
+            ),
             format!("echo {longer} >/sys/module/taskmonitor/parameters/period_us"),
         ));
     }
     if reclaimed > FEW.max(taken / MISSED) {
         found.push(note(
-            format!("{reclaimed} of {taken} samples were given back as memory was short: histories are short"),
-            "taskmon remove --name NAME (of what is not needed), or a longer period",
+            format!("{reclaimed} of {taken} samples were reclaimed under memory pressure: histories are short"),
+            "taskmon remove --name NAME (for tasks that need no monitoring), or set a longer period",
         ));
     }
     if found.is_empty() && !tasks.is_empty() {
         found.push(ok(format!(
-            "{taken} samples were taken, {missed} missed, {reclaimed} given back when memory was short"
+            "{taken} samples were taken, {missed} missed, {reclaimed} reclaimed under memory pressure"
         )));
     }
     found
@@ -285,10 +295,10 @@ fn lost(tasks: &[Task], period: Option<Duration>) -> Vec<Finding> {
 
 fn namespace(facts: &Facts) -> Finding {
     match facts.namespace.as_deref() {
-        None => ok("the PID namespace is not known"),
-        Some(INITIAL) => ok("this is in the initial PID namespace: all PIDs are those of the system"),
+        None => ok("the PID namespace is unknown"),
+        Some(INITIAL) => ok("running in the initial PID namespace"),
         Some(_) => Finding::Note(
-            "this is in a PID namespace of its own, as in a container: PIDs are those in here, and tasks outside have PID 0"
+            "not running in the initial PID namespace (a container?): PIDs are those of this namespace, tasks outside have PID 0"
                 .to_owned(),
             None,
         ),
@@ -303,7 +313,7 @@ fn left(facts: &Facts) -> Option<Finding> {
         let now = Duration::from_micros(set);
         let before = Duration::from_micros(original);
         note(
-            format!("a taskmon run that was killed has left the period at {now:?}; it was {before:?}"),
+            format!("a killed taskmon run has left the period at {now:?}; before, it was {before:?}"),
             "taskmon run -- true",
         )
     })
@@ -313,14 +323,14 @@ fn left(facts: &Facts) -> Option<Finding> {
 fn report(findings: &[Finding]) -> (String, bool) {
     let mut text = String::new();
     for finding in findings {
-        let (word, what, mend) = match finding {
+        let (word, what, fix) = match finding {
             Finding::Ok(what) => ("ok", what, None),
-            Finding::Note(what, mend) => ("note", what, mend.as_ref()),
-            Finding::Problem(what, mend) => ("problem", what, Some(mend)),
+            Finding::Note(what, fix) => ("note", what, fix.as_ref()),
+            Finding::Problem(what, fix) => ("problem", what, Some(fix)),
         };
         let _ = writeln!(text, "{word:<8} {what}");
-        if let Some(mend) = mend {
-            let _ = writeln!(text, "         mend it: {mend}");
+        if let Some(fix) = fix {
+            let _ = writeln!(text, "         fix: {fix}");
         }
     }
     (text, findings.iter().any(|finding| matches!(finding, Finding::Problem(..))))
@@ -452,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn each_problem_and_what_mends_it() {
+    fn each_problem_and_its_fix() {
         let refused = Err(Errno::EACCES);
         let locked = |facts: Facts| Facts { lockdown: Some("integrity".to_owned()), ..facts };
         let missing = Err(Errno::ENOENT);
@@ -515,11 +525,14 @@ mod tests {
             ("locked down more than it should be", locked(Facts { follow: Err(Errno::EPERM), ..well() })),
             ("an error that nobody thought of", Facts { follow: Err(Errno::EIO), ..well() }),
             ("stopped", with(|m| m.sampling = Ok(false))),
-            ("no period", with(|m| m.period = Err("period_us: no value of a parameter: \"soon\"".to_owned()))),
-            ("a sampling that cannot be read", with(|m| m.sampling = Err("sampling: Input/output error".to_owned()))),
+            ("no period", with(|m| m.period = Err("invalid value \"soon\" for period_us".to_owned()))),
+            (
+                "a sampling that cannot be read",
+                with(|m| m.sampling = Err("cannot access sampling: Input/output error".to_owned())),
+            ),
             (
                 "tasks that cannot be understood",
-                with(|m| m.tasks = Err("a key without a value: \"nonsense\"".to_owned())),
+                with(|m| m.tasks = Err("cannot parse tasks: key without value: \"nonsense\"".to_owned())),
             ),
             ("nothing is monitored", with(|m| m.tasks = Ok(vec![]))),
             (

@@ -56,7 +56,7 @@ pub struct Used {
 impl Used {
     /// By `who`, until now.
     pub fn by(who: UsageWho) -> Result<Self, Failure> {
-        let usage = getrusage(who).map_err(|e| Failure::other("getrusage", e.desc()))?;
+        let usage = getrusage(who).map_err(|e| Failure::other("getrusage failed", e.desc()))?;
         let time = |time: TimeVal| {
             let us = time.tv_sec().saturating_mul(1_000_000).saturating_add(time.tv_usec());
             Duration::from_micros(count(us))
@@ -88,7 +88,8 @@ fn count(count: i64) -> u64 {
 
 /// CLOCK_BOOTTIME, in nanoseconds: the clock of the samples.
 pub fn boottime() -> Result<u64, Failure> {
-    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_err(|e| Failure::other("the clock", e.desc()))?;
+    let now =
+        clock_gettime(ClockId::CLOCK_BOOTTIME).map_err(|e| Failure::other("cannot read CLOCK_BOOTTIME", e.desc()))?;
     Ok(u64::try_from(Duration::from(now).as_nanos()).unwrap_or(u64::MAX))
 }
 
@@ -163,7 +164,7 @@ impl Held {
             .args(command)
             .spawn()
             .map_err(failed)?;
-        let pid = i32::try_from(child.id()).map_err(|e| Failure::other("cannot use a PID", e))?;
+        let pid = i32::try_from(child.id()).map_err(|e| Failure::other("PID out of range", e))?;
         Ok(Self { child, pid: Pid::from_raw(pid), go: Some(go.into()), report: report.into(), said: Vec::new() })
     }
 
@@ -190,7 +191,7 @@ impl Held {
                 Ok(None)
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(None),
-            Err(e) => Err(Failure::other("cannot learn whether the command runs", e)),
+            Err(e) => Err(Failure::other("cannot read whether the command was started", e)),
         }
     }
 

@@ -125,20 +125,20 @@ fn being_written(path: &Path) -> bool {
 fn ended(end: Option<&End>, written: bool) -> String {
     let Some(end) = end else {
         return if written {
-            "not yet: it is being recorded".to_owned()
+            "not yet: taskmon is writing it".to_owned()
         } else {
-            "by force: taskmon, or the machine, was killed".to_owned()
+            "abnormally: taskmon was killed, or the machine crashed".to_owned()
         };
     };
     match (end.why, end.status) {
-        (Why::Stopped, _) => "when it was stopped".to_owned(),
-        (Why::Duration, _) => "after the time that it was to last".to_owned(),
-        (Why::MaxSize, _) => "when it was as large as it was to become".to_owned(),
-        (Why::Gone, _) => "when the last of its tasks was gone".to_owned(),
-        (Why::Command, Some(status)) => format!("with the command, whose status was {status}"),
+        (Why::Stopped, _) => "when taskmon was stopped by a signal".to_owned(),
+        (Why::Duration, _) => "at its maximum duration".to_owned(),
+        (Why::MaxSize, _) => "at its maximum size".to_owned(),
+        (Why::Gone, _) => "when all selected tasks had exited or were removed".to_owned(),
+        (Why::Command, Some(status)) => format!("with the command (exit status {status})"),
         (Why::Command, None) => "with the command".to_owned(),
-        (Why::Failed, _) => "when no more samples could be read".to_owned(),
-        _ => "for a reason that this taskmon does not know".to_owned(),
+        (Why::Failed, _) => "on an error: samples could not be read or written".to_owned(),
+        _ => "for a reason that this version of taskmon does not know".to_owned(),
     }
 }
 
@@ -148,13 +148,13 @@ fn damages(damage: Damage) -> Option<String> {
     if damage.places > 0 {
         let _ = write!(text, "at {}: {} skipped", plural(damage.places, "place"), bytes(damage.bytes));
         if damage.skipped > 0 {
-            let _ = write!(text, ", and {} that nothing can be told of without", plural(damage.skipped, "chunk"));
+            let _ = write!(text, ", {} not decodable without them", plural(damage.skipped, "chunk"));
         }
         text.push_str("; samples may be missing");
     }
     if damage.torn > 0 {
         let but = if text.is_empty() { "" } else { "; " };
-        let _ = write!(text, "{but}the last {} are no whole chunk", plural(damage.torn, "byte"));
+        let _ = write!(text, "{but}an incomplete chunk of {} at the end", plural(damage.torn, "byte"));
     }
     (!text.is_empty()).then_some(text)
 }
@@ -277,7 +277,7 @@ fn row<'a>(id: Id, known: &'a Known, format: Format, clock: &Clock) -> Vec<Value
 /// `taskmon info`
 pub fn info(args: &Info) -> Result<(), Failure> {
     let all = read(&args.input, &Stop::new()?)?;
-    let clock = Clock::new(Some(all.head.booted)).map_err(|e| Failure::other("the clock", e))?;
+    let clock = Clock::new(Some(all.head.booted)).map_err(|e| Failure::other("cannot read the clock", e))?;
     let failed = |e: io::Error| Failure::output(&e);
     let mut out = Whole::stdout().map_err(failed)?;
     if args.format == Format::Table {

@@ -11,13 +11,10 @@ use taskmonitor::Id;
 use taskmonitor::Monitor;
 use taskmonitor::Sample;
 use taskmonitor::Task;
-use taskmonitor::readable;
 
 use crate::Failure;
 use crate::choose::Chooser;
-use crate::choose::Name;
 use crate::cli::List;
-use crate::cli::Selector;
 use crate::output::Column;
 use crate::output::Shown;
 use crate::output::Whole;
@@ -88,21 +85,6 @@ fn usage(monitor: &Monitor, tasks: &[Task]) -> Result<Usage, Failure> {
     Ok(usage)
 }
 
-/// The failure of a selector that no monitored task matches.
-pub fn no_match(selector: &Selector) -> Failure {
-    let Selector { pids, name, cgroup, unit, user, children } = selector;
-    let mut words: Vec<String> = pids.iter().map(|pid| format!("PID {pid}")).collect();
-    words.extend(name.iter().map(|name| match name {
-        Name::Exact(name) => format!("--name {}", readable(name)),
-        Name::Regex(regex) => format!("--name /{regex}/"),
-    }));
-    for (option, values) in [("cgroup", cgroup), ("unit", unit), ("user", user)] {
-        words.extend(values.iter().map(|value| format!("--{option} {value}")));
-    }
-    words.extend(children.then(|| "--children".to_owned()));
-    Failure::Other(format!("no monitored task matches {}", words.join(" ")))
-}
-
 /// `taskmon list`
 pub fn list(monitor: &Monitor, args: &List) -> Result<(), Failure> {
     let chooser = Chooser::new(&args.selector)?;
@@ -110,7 +92,7 @@ pub fn list(monitor: &Monitor, args: &List) -> Result<(), Failure> {
     let usage = usage(monitor, &all)?;
     let tasks = chooser.of_tasks(monitor.root(), monitor.tasks()?)?;
     if tasks.is_empty() && !chooser.is_empty() {
-        return Err(no_match(&args.selector));
+        return Err(chooser.no_match("monitored task"));
     }
     let stdout = Whole::stdout().map_err(|e| Failure::output(&e))?;
     let mut writer = Writer::new(stdout, args.format, COLUMNS.to_vec());

@@ -5,10 +5,10 @@
 mod choose;
 mod cli;
 mod compare;
+mod csv;
 mod diff;
 mod doctor;
 mod export;
-mod export_csv;
 mod exposition;
 mod hold;
 mod http;
@@ -45,16 +45,16 @@ use source::Source;
 use taskmonitor::Monitor;
 use taskmonitor::Root;
 
-/// What ends taskmon before it is done.
+/// An error that ends taskmon.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// Something about the module.
     #[error("{0}")]
     Module(#[from] taskmonitor::Error),
-    /// Whoever reads the output has gone; nobody is there to be told.
-    #[error("nobody reads the output any more")]
+    /// The reader of stdout has closed it. This is not reported.
+    #[error("the reader of the output has closed it")]
     Unread,
-    /// All has been said already.
+    /// The error has been reported already.
     #[error("")]
     Said,
     /// Anything else.
@@ -123,7 +123,7 @@ fn main() -> ExitCode {
             Monitor::open(root).map_err(Failure::from).and_then(|m| record::record(&m, args, cli.booted))
         }
         Command::Info(args) => info::info(args),
-        Command::ExportCsv(args) => export_csv::export_csv(args),
+        Command::Csv(args) => csv::csv(args),
         Command::Hold(args) => return hold::hold(args),
         Command::Export(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| export::export(&m, args)),
         Command::Doctor(_) => doctor::doctor(&root),

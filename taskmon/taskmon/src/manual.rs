@@ -17,8 +17,8 @@ use crate::cli::Cli;
 use crate::cli::Completions;
 use crate::cli::Manual;
 
-/// When what the pages say has changed last.
-const DATE: &str = "2026-11-27";
+/// Date of the last change of the texts.
+const DATE: &str = "2026-11-30";
 /// How long a line of their source may be.
 const WIDTH: usize = 80;
 
@@ -32,7 +32,7 @@ pub fn completions(args: &Completions) -> Result<(), Failure> {
 
 /// Writes taskmon.1, taskmon-run.1, ... to a folder.
 pub fn pages(args: &Manual) -> Result<(), Failure> {
-    let failed = |e: io::Error| Failure::other(args.folder.display(), e);
+    let failed = |e: io::Error| Failure::other(format!("cannot write to {}", args.folder.display()), e);
     fs::create_dir_all(&args.folder).map_err(failed)?;
     for (name, page) in all() {
         fs::write(args.folder.join(name), page).map_err(failed)?;
@@ -229,6 +229,9 @@ mod tests {
 
     use super::*;
 
+    /// Former names of options, which only work.
+    const FORMER: [&str; 4] = ["once", "every", "new", "limit"];
+
     #[test]
     fn every_command_has_a_page_and_what_is_hidden_is_in_none() {
         let pages = all();
@@ -239,6 +242,11 @@ mod tests {
             for hidden in ["\\-\\-root", "\\-\\-booted", "manual"] {
                 assert!(!page.contains(hidden), "{name}: {hidden}");
             }
+            let plain = page.replace("\\-", "-");
+            for former in FORMER {
+                assert!(!plain.contains(&format!("--{former}")), "{name}: --{former}");
+            }
+            assert!(!name.contains("export-csv") && !plain.contains("export-csv"), "{name}");
             for part in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "\"SEE ALSO\""] {
                 assert_eq!(page.lines().filter(|line| *line == format!(".SH {part}")).count(), 1, "{name}: {part}");
             }
@@ -249,8 +257,13 @@ mod tests {
             clap_complete::generate(shell, &mut shown(), "taskmon", &mut text);
             let text = String::from_utf8_lossy(&text);
             assert!(text.contains("follow") && text.contains("doctor"), "{shell}");
-            for hidden in ["root", "booted", "manual"] {
+            for hidden in ["root", "booted", "manual", "export-csv"] {
                 assert!(!text.contains(hidden), "{shell}: {hidden}");
+            }
+            for former in FORMER {
+                // (fish writes `-l NAME`.)
+                let hidden = [format!("--{former}"), format!("-l {former}")];
+                assert!(!hidden.iter().any(|option| text.contains(option)), "{shell}: {former}");
             }
         }
     }

@@ -41,7 +41,7 @@ pub fn asked(text: &str) -> Result<Duration, String> {
     let period = duration(text)?;
     match microseconds(period) {
         SHORTEST..=LONGEST => Ok(period),
-        _ => Err(format!("\"{text}\" is no period of the module, which takes 100us to 1h")),
+        _ => Err("a period must be from 100us to 1h".to_owned()),
     }
 }
 
@@ -158,7 +158,7 @@ impl Shared {
 
     fn open(root: &Root) -> Result<Self, Failure> {
         let path = Self::path(root);
-        let failed = |e: io::Error| Failure::other(path.display(), e);
+        let failed = |e: io::Error| Failure::other(format!("cannot open {}", path.display()), e);
         DirBuilder::new().recursive(true).mode(0o755).create(root.join("run/taskmon")).map_err(failed)?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -176,10 +176,12 @@ impl Shared {
 
     fn read(&self) -> Result<Option<Book>, Failure> {
         let mut text = Vec::new();
-        (&*self.file).read_to_end(&mut text).map_err(|e| Failure::other(self.path.display(), e))?;
+        (&*self.file)
+            .read_to_end(&mut text)
+            .map_err(|e| Failure::other(format!("cannot read {}", self.path.display()), e))?;
         let book = Book::parse(&String::from_utf8_lossy(&text));
         if book.is_none() && !text.is_empty() {
-            say(format_args!("{} is damaged, and no help", self.path.display()));
+            say(format_args!("{} is damaged and is ignored", self.path.display()));
         }
         Ok(book)
     }
@@ -190,7 +192,7 @@ impl Shared {
         let written = self.file.write_all_at(text.as_bytes(), 0);
         written
             .and_then(|()| self.file.set_len(text.len() as u64))
-            .map_err(|e| Failure::other(self.path.display(), e))
+            .map_err(|e| Failure::other(format!("cannot write {}", self.path.display()), e))
     }
 }
 
@@ -226,16 +228,16 @@ impl<'a> Period<'a> {
         let this = Self { monitor, request: needed };
         match (book.set, request) {
             (set, _) if set < now => say(format_args!(
-                "the period of the module is lowered from {} to {} while this runs, for all tasks",
+                "lowered the module's period from {} to {} for all tasks while this command runs",
                 Shown(now),
                 Shown(set)
             )),
             (set, _) if set > now => say(format_args!(
-                "the period of the module is put back from {} to {}, as a taskmon that was killed could not",
+                "restored the module's period from {} to {}: a killed taskmon had left it lowered",
                 Shown(now),
                 Shown(set)
             )),
-            (_, Some(_)) => say(format_args!("the period of the module is {} already, and stays", Shown(now))),
+            (_, Some(_)) => say(format_args!("the module's period is already {} and is not changed", Shown(now))),
             (_, None) => {}
         }
         Ok(this)
@@ -246,17 +248,24 @@ impl<'a> Period<'a> {
         let now = microseconds(self.monitor.period()?);
         let Some(before) = shared.read()? else {
             return Err(Failure::Other(format!(
-                "the period of the module stays {}: what it was is lost",
-                Shown(now)
+                "its previous value is unknown; it stays at {}; to change it, write microseconds to {}",
+                Shown(now),
+                self.monitor.root().parameter("period_us").display()
             )));
         };
         let book = before.clone().leave(now, Request::lives, ours);
         if before.set != now {
-            say(format_args!("somebody else has set the period of the module to {} meanwhile: it stays", Shown(now)));
+            say(format_args!(
+                "the module's period was changed to {} by somebody else and is not restored",
+                Shown(now)
+            ));
         } else if book.set != now {
             self.monitor.set_period(Duration::from_micros(book.set))?;
-            let rest = if book.requests.is_empty() { "again" } else { "now, which another taskmon needs" };
-            say(format_args!("the period of the module is {} {rest}", Shown(book.set)));
+            if book.requests.is_empty() {
+                say(format_args!("restored the module's period to {}", Shown(book.set)));
+            } else {
+                say(format_args!("set the module's period to {}, which another taskmon needs", Shown(book.set)));
+            }
         }
         shared.write(&book)
     }
@@ -266,7 +275,7 @@ impl Drop for Period<'_> {
     fn drop(&mut self) {
         let put_back = self.request.take().map_or(Ok(()), |request| self.put_back(&request));
         if let Err(failure) = put_back {
-            say(format_args!("the period of the module is not put back: {failure}"));
+            say(format_args!("cannot restore the module's period: {failure}"));
         }
     }
 }

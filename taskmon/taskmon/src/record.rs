@@ -34,6 +34,7 @@ use crate::hold::boottime;
 use crate::losses::Account;
 use crate::losses::Mark;
 use crate::output::bytes;
+use crate::run::SAMPLING_STOPPED;
 use crate::run::rest;
 use crate::say;
 use crate::signals::Stop;
@@ -146,9 +147,10 @@ impl Recorder {
             known.entry(task.id()).and_modify(|known: &mut Known| known.chosen = true);
         }
         if chooser.only_pids() && !known.values().any(|known| known.chosen) {
-            return Err(Failure::Other(
-                "no monitored task is chosen by that (taskmon add begins to monitor one)".to_owned(),
-            ));
+            return Err(Failure::Other(format!(
+                "{}; to monitor a task: taskmon add PID",
+                chooser.no_match("monitored task")
+            )));
         }
         let kernel = std::fs::read_to_string(monitor.root().join("proc/sys/kernel/osrelease")).unwrap_or_default();
         let head = Head {
@@ -506,7 +508,7 @@ pub fn losses(lost: &[(Reason, u64)]) -> String {
 fn words(reason: Reason) -> &'static str {
     match reason {
         Reason::EvictedOrReclaimed => "evicted or reclaimed",
-        Reason::NoSpace => "without room in the file",
+        Reason::NoSpace => "for lack of space",
         Reason::Unknown => "for an unknown reason",
         reason => reason.word(),
     }
@@ -560,22 +562,22 @@ fn no_xfsz() -> Result<(), Failure> {
 pub fn record(monitor: &Monitor, args: &Record, booted: Option<i64>) -> Result<(), Failure> {
     let stop = Stop::new()?;
     no_xfsz()?;
-    let clock = Clock::new(booted).map_err(|e| Failure::other("the clock", e))?;
+    let clock = Clock::new(booted).map_err(|e| Failure::other("cannot read the clock", e))?;
     let mut follow = monitor.follow()?;
-    if args.new {
+    if args.from_now {
         follow.skip()?;
     }
     let wanted = Wanted {
         path: &args.output,
         most: args.max_size,
         chooser: Chooser::new(&args.selector)?,
-        new: args.new,
+        new: args.from_now,
         command: None,
         period: None,
     };
     let mut recorder = Recorder::new(monitor, wanted, &clock)?;
     if !monitor.sampling().unwrap_or(true) {
-        say("the module does not sample now: it has been told to stop");
+        say(SAMPLING_STOPPED);
     }
     let mut progress = Progress::new();
     let went = go_on(monitor, args, &mut follow, &mut recorder, &stop, &mut progress);
@@ -586,8 +588,8 @@ pub fn record(monitor: &Monitor, args: &Record, booted: Option<i64>) -> Result<(
     let why = went?;
     let recorded = recorded?;
     match why {
-        Why::MaxSize => say(format_args!("{recorded} (it is as large as it may be)")),
-        Why::Gone => say(format_args!("{recorded} (all of the tasks are gone)")),
+        Why::MaxSize => say(format_args!("{recorded} (maximum size reached)")),
+        Why::Gone => say(format_args!("{recorded} (all selected tasks have exited or were removed)")),
         _ => say(recorded),
     }
     Ok(())

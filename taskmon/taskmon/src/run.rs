@@ -104,6 +104,9 @@ const PASSED_ON: [Signal; 13] = [
 
 /// Samples are read that rarely, as reading takes time that the command could use.
 const REST: Duration = Duration::from_millis(100);
+/// The warning when the module does not sample.
+pub const SAMPLING_STOPPED: &str =
+    "sampling is stopped: no samples are taken until you run: echo start >/sys/kernel/taskmonitor";
 /// The shortest period of the module.
 const SHORTEST: Duration = Duration::from_micros(100);
 
@@ -129,7 +132,7 @@ fn status(root: Root, args: &Run, record: Option<&Record>, booted: Option<i64>) 
 
 fn attempt(monitor: &Monitor, args: &Run, record: Option<&Record>, booted: Option<i64>) -> Result<u8, Failure> {
     let mut follow = monitor.follow()?;
-    let mut log = Log::new(args, Clock::new(booted).map_err(|e| Failure::other("the clock", e))?)?;
+    let mut log = Log::new(args, Clock::new(booted).map_err(|e| Failure::other("cannot read the clock", e))?)?;
     log.recording = record.map(|record| Recording::new(monitor, record, log.clock)).transpose()?;
     let signals = Signals::choose()?;
     // (An exec may have made taskmon of a process that had children before.)
@@ -143,7 +146,7 @@ fn attempt(monitor: &Monitor, args: &Run, record: Option<&Record>, booted: Optio
     let pid = held.pid().as_raw().unsigned_abs();
     monitor.send(Command::Add(pid))?;
     if !monitor.sampling().unwrap_or(true) {
-        say("the module does not sample now: it has been told to stop");
+        say(SAMPLING_STOPPED);
     }
     let mut watch = Watch {
         name: name(&args.command),
@@ -181,7 +184,7 @@ fn attempt(monitor: &Monitor, args: &Run, record: Option<&Record>, booted: Optio
     let mut begun = match fate {
         Fate::Command(begun) => begun,
         Fate::Ended => {
-            say(format_args!("{} was ended before it began", watch.name));
+            say(format_args!("{} ended before it was executed", watch.name));
             return Ok(code(status));
         }
         Fate::Failed(error) => {
@@ -233,7 +236,10 @@ fn typed(command: &[OsString]) -> String {
 /// Removes the task from the module, unless that would remove what somebody else has recorded of one that had its PID before.
 fn remove(monitor: &Monitor, pid: u32, tasks: &[Task]) {
     if tasks.iter().filter(|task| task.pid == pid).count() > 1 {
-        say(format_args!("there is a history of another task with the PID {pid}: that of this one stays, too"));
+        say(format_args!(
+            "the history of PID {pid} is kept, because the module also has one of an earlier task with this PID; \
+             to remove both: taskmon remove {pid}"
+        ));
         return;
     }
     match monitor.send(Command::Remove(pid)) {
@@ -399,7 +405,7 @@ impl Watch {
         });
         log.record();
         if let Err(e) = read {
-            say(format_args!("no more samples are read: {e}"));
+            say(format_args!("cannot read more samples: {e}"));
             *follow = None;
             return None;
         }
@@ -486,7 +492,7 @@ impl Recording {
         let done = recorder.take(&self.samples).and_then(|()| recorder.tend());
         self.samples.clear();
         if let Err(e) = done {
-            say(format_args!("no more is recorded: {e}"));
+            say(format_args!("the recording ends here: {e}"));
             // What is there is to end soundly.
             self.end(Why::Failed, None);
         } else if recorder.full() {
@@ -503,7 +509,7 @@ impl Recording {
         }
         match recorder.end(why, status) {
             Ok(recorded) => self.recorded = Some(recorded),
-            Err(e) => say(format_args!("the recording has no end: {e}")),
+            Err(e) => say(format_args!("cannot write the end of the recording: {e}")),
         }
     }
 }
@@ -530,7 +536,10 @@ impl Log {
                 // Under whatever names. (What is no file may take both.)
                 let meta = file.metadata().map_err(failed)?;
                 if meta.is_file() && files.contains(&(meta.dev(), meta.ino())) {
-                    return Err(Failure::Other(format!("{} cannot be in two formats at once", path.display())));
+                    return Err(Failure::Other(format!(
+                        "cannot write {} in two formats: give --csv and --json different files",
+                        path.display()
+                    )));
                 }
                 files.push((meta.dev(), meta.ino()));
                 let mut records = Records::new(Whole::new(file), format, &[], false, clock);
@@ -613,7 +622,7 @@ impl Log {
         self.files.retain_mut(|(path, records)| match write(records) {
             Ok(()) => true,
             Err(e) => {
-                say(format_args!("no more samples are written to {}: {e}", path.display()));
+                say(format_args!("cannot write more samples to {}: {e}", path.display()));
                 false
             }
         });

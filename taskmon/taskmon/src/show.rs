@@ -195,7 +195,7 @@ pub fn show(mut source: Source, args: &Show, booted: Option<i64>) -> Result<(), 
     if !args.follow && args.input.is_none() {
         source.demand()?;
     }
-    let mut series = Series::new(args.every);
+    let mut series = Series::new(args.interval);
     let mut failed = None;
     while !stop.asked() {
         // Before reading: what comes after a look that found nothing, and before the end, is still to be shown.

@@ -4,7 +4,7 @@
 
 /// A number of bytes: `4096`, `512KiB`, `64MiB`, `1.5GiB`. (A K, M or G alone means the same.) Zero is none.
 pub fn size(text: &str) -> Result<u64, String> {
-    let bad = || format!("\"{}\" is no size such as 4096, 512KiB, 64MiB or 1.5GiB", text.escape_debug());
+    let bad = || "expected a size such as 4096, 512KiB, 64MiB or 1.5GiB".to_owned();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let shift = match unit.trim_start() {

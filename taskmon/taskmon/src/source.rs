@@ -90,8 +90,9 @@ impl Recorded {
     /// What is to be said at its end.
     fn complaint(&self) -> Option<String> {
         let damaged = self.over && !self.reader.damage().is_none();
-        damaged
-            .then(|| format!("{} is damaged: samples may be missing (taskmon info says more)", self.path.display()))
+        damaged.then(|| {
+            format!("{0} is damaged: samples may be missing; for details: taskmon info -i {0}", self.path.display())
+        })
     }
 }
 
@@ -160,7 +161,9 @@ impl Source {
         let chooser = Chooser::new(selector)?;
         if chooser.needs_proc() {
             return Err(Failure::Other(
-                "of the tasks in a recording only PIDs and names are known: choose by a PID, or by --name".to_owned(),
+                "cannot use --cgroup, --unit, --user or --children with a recording, which has only PIDs and names of \
+                 tasks; use a PID or --name"
+                    .to_owned(),
             ));
         }
         let recorded = Recorded { path: path.to_path_buf(), reader: Reader::open(path)?, over: false, mute: false };
@@ -193,7 +196,7 @@ impl Source {
     /// The clock of the samples: of a recording, that of the system on which it was made.
     pub fn clock(&self, booted: Option<i64>) -> Result<Clock, Failure> {
         let booted = self.head().map(|head| head.booted).or(booted);
-        Clock::new(booted).map_err(|e| Failure::other("the clock", e))
+        Clock::new(booted).map_err(|e| Failure::other("cannot read the clock", e))
     }
 
     /// That no task is chosen is an error. Of a recording it is known only at its end.
@@ -201,10 +204,10 @@ impl Source {
         if self.chooser.is_empty() || self.known.values().any(|known| known.chosen) {
             return Ok(());
         }
-        Err(Failure::Other(match &self.origin {
-            Origin::Live(_) => "no monitored task is chosen by that".to_owned(),
-            Origin::Recorded(_) => "no task in the recording is chosen by that".to_owned(),
-        }))
+        Err(match &self.origin {
+            Origin::Live(_) => self.chooser.no_match("monitored task"),
+            Origin::Recorded(recorded) => self.chooser.no_match(&format!("task in {}", recorded.path.display())),
+        })
     }
 
     /// The name of a task, as far as it is known now.

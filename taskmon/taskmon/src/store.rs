@@ -102,19 +102,19 @@ fn limit() -> u64 {
 /// Opens `path`, a new file that only its owner may read, and nobody else writes to. A recording that is there is replaced;
 /// anything else is not.
 fn create(path: &Path) -> Result<Flock<File>, Failure> {
-    let other = |text: &str| Failure::Other(format!("{} {text}", path.display()));
-    let failed = |e: io::Error| Failure::other(path.display(), e);
+    let other = |text: &str| Failure::Other(format!("cannot record to {}: {text}", path.display()));
+    let failed = |e: io::Error| Failure::other(format!("cannot record to {}", path.display()), e);
     // (A pipe would wait for somebody to read, and a link can lead anywhere.)
     let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
     match OpenOptions::new().read(true).write(true).custom_flags(flags).open(path) {
         Ok(mut old) => {
             if !old.metadata().map_err(failed)?.is_file() {
-                return Err(other("is no regular file: a recording needs one"));
+                return Err(other("it is not a regular file"));
             }
             let mut begin = Vec::new();
             old.by_ref().take(16).read_to_end(&mut begin).map_err(failed)?;
             if !is_recording(&begin) {
-                return Err(other("is there, and is no recording: remove it, or take another name"));
+                return Err(other("the file exists and is not a recording; remove it, or use another name"));
             }
             let _old = lock(old, path)?;
             std::fs::remove_file(path).map_err(failed)?;
@@ -122,10 +122,10 @@ fn create(path: &Path) -> Result<Flock<File>, Failure> {
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) if e.raw_os_error() == Some(Errno::ELOOP as i32) => {
-            return Err(other("is a symbolic link: a recording needs a regular file"));
+            return Err(other("it is a symbolic link, not a regular file"));
         }
         Err(e) if e.raw_os_error() == Some(Errno::ENXIO as i32) => {
-            return Err(other("is no regular file: a recording needs one"));
+            return Err(other("it is not a regular file"));
         }
         Err(e) => return Err(failed(e)),
     }
@@ -135,8 +135,10 @@ fn create(path: &Path) -> Result<Flock<File>, Failure> {
 
 fn lock(file: File, path: &Path) -> Result<Flock<File>, Failure> {
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| match e {
-        Errno::EWOULDBLOCK => Failure::Other(format!("{} is being written by another taskmon", path.display())),
-        e => Failure::other(path.display(), e.desc()),
+        Errno::EWOULDBLOCK => {
+            Failure::Other(format!("cannot record to {}: another taskmon is writing to it", path.display()))
+        }
+        e => Failure::other(format!("cannot lock {}", path.display()), e.desc()),
     })
 }
 
@@ -169,7 +171,9 @@ impl Store {
             return Ok(this);
         }
         let _ = std::fs::remove_file(path);
-        Err(begun.err().unwrap_or_else(|| Failure::Other(format!("{}: there is no room for it", path.display()))))
+        Err(begun
+            .err()
+            .unwrap_or_else(|| Failure::Other(format!("cannot record to {}: no space left", path.display()))))
     }
 
     /// So many tasks will be told of at the end.
@@ -266,7 +270,7 @@ impl Store {
             let _ = self.allocate(self.len.saturating_add(keep));
             return match error.raw_os_error().map(Errno::from_raw) {
                 Some(e) if no_room(e) => Ok(Written::NoRoom),
-                _ => Err(Failure::other(self.path.display(), error)),
+                _ => Err(Failure::other(format!("cannot write {}", self.path.display()), error)),
             };
         }
         self.len += bytes.len() as u64;
@@ -314,7 +318,7 @@ impl Store {
         }
         if !std::mem::replace(&mut self.said, true) {
             say(format_args!(
-                "there is no room for {} any more; it goes on when there is some again",
+                "no space left for {}; the recording continues when there is space again",
                 self.path.display()
             ));
         }
@@ -393,7 +397,7 @@ impl Store {
         }
         // What was allocated and is not needed goes back.
         let done = self.file.set_len(self.len).and_then(|()| self.file.sync_all());
-        done.map_err(|e| Failure::other(self.path.display(), e))
+        done.map_err(|e| Failure::other(format!("cannot write {}", self.path.display()), e))
     }
 }
 

@@ -12,7 +12,7 @@ use nix::time::clock_gettime;
 
 /// A duration: `10ms`, `1s`, `1h 30m`. Zero is none.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let bad = || format!("\"{text}\" is no duration such as 10ms, 1s or 5m");
+    let bad = || "expected a duration such as 10ms, 1s or 5m".to_owned();
     let duration = text.parse::<SignedDuration>().map_err(|_| bad())?;
     Duration::try_from(duration).ok().filter(|d| !d.is_zero()).ok_or_else(bad)
 }
@@ -37,7 +37,8 @@ impl FromStr for Moment {
             return Ok(Self::At(time));
         }
         seconds(text).map(Self::At).ok_or_else(|| {
-            format!("\"{text}\" is no time: a duration before now (10m), RFC 3339 (2026-11-27T16:00:00Z), or seconds since 1970")
+            "expected a duration before now (10m), an RFC 3339 date and time (2026-11-27T16:00:00Z), or seconds since 1970"
+                .to_owned()
         })
     }
 }

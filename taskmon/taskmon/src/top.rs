@@ -44,7 +44,6 @@ use crate::Failure;
 use crate::choose;
 use crate::choose::Chooser;
 use crate::cli::Top;
-use crate::list;
 use crate::output::Whole;
 use crate::output::many;
 use crate::rate::Point;
@@ -279,7 +278,7 @@ impl Feed {
 
 /// `taskmon top`
 pub fn top(root: Root, args: &Top, booted: Option<i64>) -> Result<(), Failure> {
-    let once = args.once || !io::stdout().is_terminal();
+    let once = args.batch || !io::stdout().is_terminal();
     if let Some(path) = &args.input {
         let mut source = Source::file(path, &args.selector)?;
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
@@ -303,7 +302,7 @@ pub fn top(root: Root, args: &Top, booted: Option<i64>) -> Result<(), Failure> {
     live.look(&mut model)?;
     if once {
         if model.chosen && model.count().0 == 0 {
-            return Err(list::no_match(&args.selector));
+            return Err(live.chooser.no_match("monitored task"));
         }
         all_at_once(&mut live, &mut model)?;
         return write_frame(&mut model);

@@ -24,12 +24,12 @@ fn from_nothing_to_all() {
     };
     let (status, text) = doctor(folder.path());
     assert_eq!(status, Some(1));
-    assert!(text.starts_with("problem  there is no /proc/sys/kernel: "), "{text}");
+    assert!(text.starts_with("problem  /proc/sys/kernel does not exist: "), "{text}");
     write("proc/sys/kernel/osrelease", "7.3.4\n");
     write("lib/modules/7.3.4/modules.dep", "updates/dkms/taskmonitor.ko.xz:\n");
     let (status, text) = doctor(folder.path());
     assert_eq!(status, Some(1));
-    let found = "problem  the kernel module taskmonitor is not loaded\n         mend it: modprobe taskmonitor\n";
+    let found = "problem  the kernel module taskmonitor is not loaded\n         fix: modprobe taskmonitor\n";
     assert!(text.starts_with(found), "{text}");
     write("proc/self/mounts", "none /sys/kernel/debug debugfs rw 0 0\n");
     write("sys/module/taskmonitor/version", "0.1.0\n");

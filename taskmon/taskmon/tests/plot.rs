@@ -139,8 +139,8 @@ fn of_a_recording() {
         assert_eq!(drawn, system.said(&[vec!["plot"], args].concat()));
         assert_eq!(drawn.2, 0);
     }
-    fails(&away, &["plot", "-i", path, "--name", "none", "-o", "-"], 1, "no task in the recording ");
-    fails(&away, &["plot", "-i", path, "--user", "root", "-o", "-"], 1, "only PIDs and names are known");
+    fails(&away, &["plot", "-i", path, "--name", "none", "-o", "-"], 1, "matches --name none");
+    fails(&away, &["plot", "-i", path, "--user", "root", "-o", "-"], 1, "which has only PIDs and names of tasks");
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn mistakes_and_failures() {
         1,
         "--height is too small for this many tasks and panels: use ",
     );
-    fails(&system, &["plot", "7", "-o", "-"], 1, "no monitored task ");
+    fails(&system, &["plot", "7", "-o", "-"], 1, "no monitored task matches PID 7");
     let file = system.path("picture.svg");
     let path = file.to_str().unwrap();
     system.write("picture.svg", "the one before");

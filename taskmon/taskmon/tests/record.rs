@@ -160,7 +160,7 @@ fn a_file_shows_what_the_module_shows() {
     for args in [
         &["--raw", "--format", "kv"][..],
         &[],
-        &["--every", "5s", "--format", "csv"],
+        &["--interval", "5s", "--format", "csv"],
         &["267", "--format", "ndjson"],
         &["--name", "/^idle/", "--fields", "time,name,rss"],
         &["--since", "2026-11-27T16:01:47Z", "--until", "1795795309"],
@@ -176,11 +176,11 @@ fn a_file_shows_what_the_module_shows() {
     fs::remove_dir_all(elsewhere.path("sys")).unwrap();
     assert_eq!(elsewhere.said(&["show", "-i", path]), system.said(&["show"]));
     for (args, text) in [
-        (&["show", "-i", path, "999"][..], "no task in the recording is chosen by that"),
-        (&["show", "-i", path, "--user", "0"], "only PIDs and names are known"),
-        (&["show", "-i", path, "--children", "267"], "only PIDs and names are known"),
-        (&["show", "-i", "/proc/self/status"], "is no recording"),
-        (&["show", "-i", "/"], "is no recording"),
+        (&["show", "-i", path, "999"][..], "a.rec matches PID 999"),
+        (&["show", "-i", path, "--user", "0"], "which has only PIDs and names of tasks"),
+        (&["show", "-i", path, "--children", "267"], "which has only PIDs and names of tasks"),
+        (&["show", "-i", "/proc/self/status"], "is not a recording of taskmon"),
+        (&["show", "-i", "/"], "is not a recording of taskmon"),
         (&["info", "-i", "/nothing/there"], "No such file"),
     ] {
         let (_, err, status) = system.said(args);
@@ -200,14 +200,17 @@ fn what_is_chosen() {
     }
     let file = system.path("none.rec");
     let (_, err, status) = system.said(&["record", "-o", file.to_str().unwrap(), "999"]);
-    assert!(err.contains("no monitored task is chosen by that") && status == 1, "{err}");
+    assert!(
+        err.contains("no monitored task matches PID 999; to monitor a task: taskmon add PID") && status == 1,
+        "{err}"
+    );
     assert!(!file.exists());
     for args in [
         &["record", "267"][..],
         &["record", "-o", "x", "--max-size", "10"],
         &["record", "-o", "x", "--max-size", "1XB"],
         &["record", "-o", "x", "267", "--", "true"],
-        &["record", "-o", "x", "--new", "--", "true"],
+        &["record", "-o", "x", "--from-now", "--", "true"],
         &["record", "-o", "x", "--period", "1s"],
     ] {
         assert_eq!(system.said(args).2, 2, "{args:?}");
@@ -218,7 +221,7 @@ fn what_is_chosen() {
 fn only_what_is_new() {
     let system = recorded();
     let path = system.path("a.rec");
-    let child = begin(&system, "a.rec", &["--new"]);
+    let child = begin(&system, "a.rec", &["--from-now"]);
     wait_until("the file", || Reader::open(&path).is_ok());
     system.append(FOLLOW, &(line(300, 10, 10, 0, 1) + &line(267, 12, 12, 0, 1)));
     system.write(TASKS, &(task(267, [9, 0, 0, 4], "busy") + &task(300, [11, 0, 0, 0], "idle")));
@@ -426,7 +429,9 @@ fn a_name_that_changes() {
     let last = |pid, second| line(pid, second, second, 0, 0).replace("state S", "state X");
     system.append(FOLLOW, &(last(267, 10) + &last(300, 10)));
     let output = child.wait_with_output().unwrap();
-    assert!(String::from_utf8(output.stderr).unwrap().ends_with("(all of the tasks are gone)\n"));
+    assert!(
+        String::from_utf8(output.stderr).unwrap().ends_with("(all selected tasks have exited or were removed)\n")
+    );
     assert_eq!((end(&path).why, samples(&path).len()), (Why::Gone, 19));
 }
 
@@ -437,9 +442,9 @@ fn a_task_that_had_exited_before() {
     let exited = task(267, [8, 0, 0, 3], "busy").replace("state S", "state X").replace("time 109", "time 110");
     system.write(TASKS, &exited);
     let path = system.path("a.rec");
-    let args = ["record", "-o", path.to_str().unwrap(), "--new", "--duration", "60s", "267"];
+    let args = ["record", "-o", path.to_str().unwrap(), "--from-now", "--duration", "60s", "267"];
     let (_, err, status) = system.said(&args);
-    assert!(err.ends_with("(all of the tasks are gone)\n") && status == 0, "{err}");
+    assert!(err.ends_with("(all selected tasks have exited or were removed)\n") && status == 0, "{err}");
     assert_eq!((end(&path).why, samples(&path).len()), (Why::Gone, 0));
 }
 
@@ -466,17 +471,17 @@ fn only_a_new_file_or_a_recording() {
         assert!(err.contains(text) && err.lines().count() == 1 && status == 1, "{err}");
     };
     fs::write(&path, "precious").unwrap();
-    refused("is there, and is no recording");
+    refused("the file exists and is not a recording");
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
     refused("directory");
     fs::remove_dir(&path).unwrap();
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    refused("is no regular file");
+    refused("it is not a regular file");
     fs::remove_file(&path).unwrap();
     symlink("precious", &path).unwrap();
-    refused("is a symbolic link");
+    refused("it is a symbolic link");
     assert!(!system.path("precious").exists());
     fs::remove_file(&path).unwrap();
     // An empty one, as mktemp makes, and a recording, which others could read.
@@ -490,8 +495,8 @@ fn only_a_new_file_or_a_recording() {
     // Two at once.
     let child = begin(&system, "a.rec", &[]);
     wait_until("samples", || samples(&path).len() == 17);
-    refused("is being written by another taskmon");
-    assert!(system.said(&["info", "-i", path.to_str().unwrap()]).0.contains("not yet: it is being recorded"));
+    refused("another taskmon is writing to it");
+    assert!(system.said(&["info", "-i", path.to_str().unwrap()]).0.contains("not yet: taskmon is writing it"));
     stop(child, Signal::SIGINT);
 }
 
@@ -525,7 +530,7 @@ fn no_larger_than_it_may_be() {
         let system = wild_system(40_000);
         let path = system.path("a.rec");
         let (_, err, status) = system.said(&["record", "-o", path.to_str().unwrap(), "--max-size", most]);
-        assert!(err.ends_with("(it is as large as it may be)\n") && status == 0, "{err}");
+        assert!(err.ends_with("(maximum size reached)\n") && status == 0, "{err}");
         let size = fs::metadata(&path).unwrap().len();
         assert!((bytes / 2..=bytes).contains(&size), "{size} of {bytes}");
         assert_eq!(end(&path).why, Why::MaxSize);
@@ -583,7 +588,7 @@ fn no_room_for_a_while() {
     let mut said = [0; 1000];
     let count = child.stderr.as_mut().unwrap().read(&mut said).unwrap();
     let said = String::from_utf8_lossy(&said[..count]).into_owned();
-    assert!(said.contains("there is no room for") && said.lines().count() == 1, "{said}");
+    assert!(said.contains("no space left for") && said.lines().count() == 1, "{said}");
     assert_eq!(samples(&path).len(), 2000);
     // (All must have been read: what is not would find room.)
     let pid = child.id();
@@ -608,7 +613,7 @@ fn no_room_for_a_while() {
     assert_eq!(samples.len() as u64 + lost[0].1, 42_500);
     assert!(samples.len() > 5000 && lost[0].1 > 5000, "{} {lost:?}", samples.len());
     assert!(samples.windows(2).all(|two| two[0].seq < two[1].seq));
-    assert!(said.contains(&format!("{0} lost: {0} without room in the file", lost[0].1)), "{said}");
+    assert!(said.contains(&format!("{0} lost: {0} for lack of space", lost[0].1)), "{said}");
     assert_eq!(events(&path).1, Damage::default());
 }
 
@@ -624,9 +629,9 @@ fn no_room_until_the_end() {
     let mut child = child;
     let mut first = [0; 20];
     child.stderr.as_mut().unwrap().read_exact(&mut first).unwrap();
-    assert_eq!(&first, b"taskmon: there is no");
+    assert_eq!(&first, b"taskmon: no space le");
     let said = stop(child, Signal::SIGINT);
-    assert!(said.contains("1000 lost: 1000 without room in the file"), "{said}");
+    assert!(said.contains("1000 lost: 1000 for lack of space"), "{said}");
     assert_eq!(lost(&path), [(267, 1000, 3000, Reason::NoSpace)]);
     assert_eq!((end(&path).why, samples(&path).len()), (Why::Stopped, 2000));
     assert!(fs::metadata(&path).unwrap().len() <= size);
@@ -643,9 +648,9 @@ fn what_was_missed_is_told_without_room() {
     system.append(FOLLOW, &wild(2003, 1000));
     let mut first = [0; 20];
     child.stderr.as_mut().unwrap().read_exact(&mut first).unwrap();
-    assert_eq!(&first, b"taskmon: there is no");
+    assert_eq!(&first, b"taskmon: no space le");
     let said = stop(child, Signal::SIGINT);
-    assert!(said.contains("1003 lost: 3 missed, 1000 without room in the file"), "{said}");
+    assert!(said.contains("1003 lost: 3 missed, 1000 for lack of space"), "{said}");
     let mut lost = lost(&path);
     lost.sort();
     assert_eq!(lost, [(267, 3, 2003, Reason::Missed), (267, 1000, 3003, Reason::NoSpace)]);
@@ -660,13 +665,13 @@ fn killed() {
     child.kill().unwrap();
     child.wait().unwrap();
     let (info, _, _) = system.said(&["info", "-i", path.to_str().unwrap()]);
-    assert!(info.contains("ended  by force") && info.contains("17 samples of 2 tasks"), "{info}");
+    assert!(info.contains("ended  abnormally") && info.contains("17 samples of 2 tasks"), "{info}");
     // Half a chunk at the end, and damage in the middle.
     let mut bytes = fs::read(&path).unwrap();
     bytes.truncate(bytes.len() - 3);
     fs::write(&path, &bytes).unwrap();
     let (info, _, _) = system.said(&["info", "-i", path.to_str().unwrap()]);
-    assert!(info.contains("are no whole chunk"), "{info}");
+    assert!(info.contains("damaged  an incomplete chunk of "), "{info}");
 }
 
 #[test]
@@ -709,7 +714,7 @@ fn a_command() {
     assert!(said.lines().last().unwrap().ends_with(", none lost"), "{said}");
     assert_eq!((end(&path).why, end(&path).status), (Why::Command, Some(3)));
     let (info, _, _) = system.said(&["info", "-i", path.to_str().unwrap()]);
-    assert!(info.contains("  command  sh -c cd ") && info.contains("with the command, whose status was 3"), "{info}");
+    assert!(info.contains("  command  sh -c cd ") && info.contains("with the command (exit status 3)"), "{info}");
     assert_eq!(system.said(&["record", "-o", path.to_str().unwrap(), "--", "/nothing/there"]).2, 127);
     assert_eq!((end(&path).why, end(&path).status), (Why::Command, Some(127)));
 }
@@ -723,7 +728,7 @@ fn a_command_that_cannot_be_recorded_to_its_end() {
     let mut child = begin(&system, "a.rec", &["--", "sh", "-c", &script]);
     let mut said = [0; 30];
     child.stderr.as_mut().unwrap().read_exact(&mut said).unwrap();
-    assert_eq!(&said, b"taskmon: no more is recorded: ");
+    assert_eq!(&said, b"taskmon: the recording ends he");
     system.write("go", "");
     assert_eq!(child.wait().unwrap().code(), Some(3));
     assert_eq!((end(&path).why, end(&path).status), (Why::Failed, None));
@@ -768,15 +773,15 @@ fn what_is_in_it() {
         golden(&format!("info.{format}"), &system.said(&["info", "-i", path, "--format", format]).0);
     }
     let csv = system.path("out.csv");
-    let (out, _, _) = system.said(&["export-csv", "-i", path]);
-    golden("export-csv.csv", &out);
-    let (none, err, status) = system.said(&["export-csv", "-i", path, "-o", csv.to_str().unwrap()]);
+    let (out, _, _) = system.said(&["csv", "-i", path]);
+    golden("csv.csv", &out);
+    let (none, err, status) = system.said(&["csv", "-i", path, "-o", csv.to_str().unwrap()]);
     assert_eq!((none.as_str(), err.as_str(), status), ("", "", 0));
     assert_eq!(fs::read_to_string(csv).unwrap(), out);
-    let (some, _, _) = system.said(&["export-csv", "-i", path, "300"]);
+    let (some, _, _) = system.said(&["csv", "-i", path, "300"]);
     assert_eq!(some.lines().count(), 11);
     let before = fs::read(path).unwrap();
-    assert_eq!(system.said(&["export-csv", "-i", path, "-o", path]).2, 1);
+    assert_eq!(system.said(&["csv", "-i", path, "-o", path]).2, 1);
     assert_eq!(fs::read(path).unwrap(), before);
 }
 

@@ -250,7 +250,7 @@ fn failures_of_its_own_come_before_the_command() {
     let options = ["--csv", one.to_str().unwrap(), "--json", other.to_str().unwrap()];
     let output = module.output(&options, &["touch", &command(&module)]);
     assert_eq!((output.status.code(), ran(&module)), (Some(125), false));
-    assert!(errors(&output).contains("two formats"), "{}", errors(&output));
+    assert!(errors(&output).contains("in two formats"), "{}", errors(&output));
 
     // The module takes no command: it is not added.
     fs::remove_file(module.at("sys/kernel/taskmonitor")).unwrap();
@@ -492,7 +492,7 @@ fn histories_of_others_are_not_removed() {
     }
     let (status, errors) = run.end();
     assert_eq!((status, module.told()), (Some(0), pid), "{errors}");
-    assert!(errors.contains("there is a history of another task"), "{errors}");
+    assert!(errors.contains("is kept, because the module also has one of an earlier task"), "{errors}");
 }
 
 #[test]
@@ -510,7 +510,7 @@ fn files_that_become_full() {
     module.append("sys/kernel/debug/taskmonitor_follow", &text);
     let (status, errors) = run.end();
     assert_eq!(status, Some(6), "{errors}");
-    assert!(errors.contains("no more samples are written to "), "{errors}");
+    assert!(errors.contains("cannot write more samples to "), "{errors}");
     assert_eq!(field(&errors, "samples"), "50, 0 missed");
     assert_eq!(module.period(), 1_000_000);
     let json = fs::read_to_string(json).unwrap();
@@ -520,7 +520,7 @@ fn files_that_become_full() {
     module.append("sys/kernel/debug/taskmonitor_follow", &sample(&module.told(), 0, 1, 1));
     let (status, errors) = run.end();
     assert_eq!(status, Some(6), "{errors}");
-    assert!(errors.contains("no more samples are written to /dev/full: "), "{errors}");
+    assert!(errors.contains("cannot write more samples to /dev/full: "), "{errors}");
 }
 
 #[test]
@@ -530,7 +530,7 @@ fn samples_that_cannot_be_read() {
     module.append("sys/kernel/debug/taskmonitor_follow", "nonsense\n");
     let (status, errors) = run.end();
     assert_eq!(status, Some(6), "{errors}");
-    assert!(errors.contains("no more samples are read: "), "{errors}");
+    assert!(errors.contains("cannot read more samples: "), "{errors}");
     assert!(errors.contains("wall"), "{errors}");
     assert_eq!(module.period(), 1_000_000);
     assert!(module.told().starts_with('-'));
@@ -559,15 +559,15 @@ fn the_period_is_lowered_and_put_back() {
     assert_eq!(module.period(), 10_000);
     let (_, errors) = run.end();
     assert_eq!(module.period(), 1_000_000);
-    assert!(errors.contains("lowered from 1s to 10ms"), "{errors}");
-    assert!(errors.contains("the period of the module is 1s again"), "{errors}");
+    assert!(errors.contains("lowered the module's period from 1s to 10ms"), "{errors}");
+    assert!(errors.contains("restored the module's period to 1s"), "{errors}");
     assert_eq!(module.read("run/taskmon/period"), "");
 
     for period in ["1s", "1m"] {
         let run = module.start(&["--period", period], "echo ready; read _");
         assert_eq!(module.period(), 1_000_000);
         let (_, errors) = run.end();
-        assert!(errors.contains("the period of the module is 1s already, and stays"), "{errors}");
+        assert!(errors.contains("the module's period is already 1s and is not changed"), "{errors}");
         assert_eq!(module.period(), 1_000_000);
     }
 }
@@ -580,7 +580,7 @@ fn several_need_a_period() {
     let three = module.start(&["--period", "1ms"], "echo ready; read _");
     assert_eq!(module.period(), 1_000);
     let (_, errors) = three.end();
-    assert!(errors.contains("the period of the module is 10ms now, which another taskmon needs"), "{errors}");
+    assert!(errors.contains("set the module's period to 10ms, which another taskmon needs"), "{errors}");
     assert_eq!(module.period(), 10_000);
     one.end();
     assert_eq!(module.period(), 100_000);
@@ -611,7 +611,7 @@ fn a_period_that_somebody_else_has_set_stays() {
     let run = module.start(&["--period", "10ms"], "echo ready; read _");
     fs::write(module.at("sys/module/taskmonitor/parameters/period_us"), "250000\n").unwrap();
     let (_, errors) = run.end();
-    assert!(errors.contains("somebody else has set the period of the module to 250ms"), "{errors}");
+    assert!(errors.contains("the module's period was changed to 250ms by somebody else"), "{errors}");
     assert_eq!(module.period(), 250_000);
 }
 
@@ -625,7 +625,7 @@ fn one_that_is_killed() {
         assert_eq!(module.period(), 10_000, "nobody was there to put it back");
         let next = module.output(options, &["true"]);
         assert_eq!(next.status.code(), Some(0));
-        assert!(errors(&next).contains("period of the module"), "{}", errors(&next));
+        assert!(errors(&next).contains("module's period"), "{}", errors(&next));
         assert_eq!(module.period(), 1_000_000);
         assert_eq!(module.read("run/taskmon/period"), "");
         // The command goes on.

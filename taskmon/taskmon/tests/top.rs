@@ -85,7 +85,7 @@ fn once(system: &System, args: &[&str], columns: &str) -> (String, String, i32) 
 
 #[test]
 fn as_wide_as_can_be() {
-    let (out, err, status) = once(&system(), &["top", "--once"], "65535");
+    let (out, err, status) = once(&system(), &["top", "--batch"], "65535");
     assert_eq!((err.as_str(), status), ("", 0));
     assert!(out.contains("CPU peaks in "), "{out}");
 }
@@ -94,10 +94,10 @@ fn as_wide_as_can_be() {
 fn a_frame() {
     let system = system();
     for (columns, name) in [("80", "top-80"), ("120", "top-120"), ("40", "top-40")] {
-        let (frame, errors, status) = once(&system, &["top", "--once"], columns);
+        let (frame, errors, status) = once(&system, &["top", "--batch"], columns);
         assert_eq!((errors.as_str(), status), ("", 0));
         golden(name, &frame);
-        // Without a terminal, it is the same without --once, and without a command.
+        // Without a terminal, it is the same without --batch, and without a command.
         assert_eq!(once(&system, &["top"], columns).0, frame);
         assert_eq!(once(&system, &[], columns).0, frame);
     }
@@ -112,8 +112,8 @@ fn a_frame() {
     // Some of them.
     let (frame, _, _) = once(&system, &["top", "--name", "nginx", "401"], "80");
     assert_eq!(frame.lines().count(), 5, "{frame}");
-    assert_eq!(once(&system, &["top", "--once"], "1000").2, 0);
-    assert_eq!(once(&system, &["top", "--once"], "nonsense").2, 0);
+    assert_eq!(once(&system, &["top", "--batch"], "1000").2, 0);
+    assert_eq!(once(&system, &["top", "--batch"], "nonsense").2, 0);
 }
 
 #[test]
@@ -123,13 +123,13 @@ fn failures_are_sentences() {
     let expected = "taskmon: no monitored task matches --name nobody\n";
     assert_eq!((frame.as_str(), errors.as_str(), status), ("", expected, 1));
     let (_, errors, status) = once(&system, &["top", "-i", "/no/such/file"], "80");
-    assert!(status == 1 && errors.starts_with("taskmon: /no/such/file"), "{errors}");
+    assert!(status == 1 && errors.starts_with("taskmon: cannot read /no/such/file: "), "{errors}");
     for mistake in [&["top", "--sort", "nonsense"][..], &["top", "--interval", "0s"], &["top", "x"]] {
         assert_eq!(once(&system, mistake, "80").2, 2, "{mistake:?}");
     }
     fs::remove_dir_all(system.path("sys/module")).unwrap();
     fs::remove_dir_all(system.path("sys/kernel")).unwrap();
-    for args in [&["top"][..], &["top", "--once"], &[]] {
+    for args in [&["top"][..], &["top", "--batch"], &[]] {
         let (_, errors, status) = once(&system, args, "80");
         let expected = "taskmon: the kernel module taskmonitor is not loaded; as root: modprobe taskmonitor\n";
         assert_eq!((errors.as_str(), status), (expected, 1));
@@ -138,7 +138,7 @@ fn failures_are_sentences() {
 
 #[test]
 fn an_empty_system() {
-    let (frame, errors, status) = once(&System::new(), &["top", "--once"], "80");
+    let (frame, errors, status) = once(&System::new(), &["top", "--batch"], "80");
     assert_eq!((errors.as_str(), status), ("", 0));
     golden("top-empty", &frame);
 }
@@ -465,7 +465,8 @@ fn a_terminal_that_can_do_nothing() {
     let mut terminal = Terminal::new(system(), "TERM=dumb $0 top; echo en''ded $?");
     terminal.shows("ended 1");
     assert!(
-        terminal.printed.contains("try taskmon top --once") || terminal.printed.contains("taskmon top --once writes")
+        terminal.printed.contains("try taskmon top --batch")
+            || terminal.printed.contains("taskmon top --batch writes")
     );
     assert!(!terminal.printed.contains(ENTER));
 }

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the module takes.
+//! Commands of the module.
 
 use std::fmt;
 
-/// A command. [`Display`](fmt::Display) gives its line, without the newline. There is none for `print`: what others see
-/// when they read is theirs.
+/// A command to the module.
+///
+/// [`Display`](fmt::Display) gives the line that the module reads, without the newline. There is no
+/// variant for `print`, because it would change the output for other readers of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Starts monitoring the task that has this PID in the namespace of the caller.
+    /// Starts monitoring the task with this PID in the PID namespace of the caller.
     Add(u32),
-    /// Stops monitoring it, and drops what was recorded of all tasks that had this PID.
+    /// Stops monitoring this PID and drops the histories of all tasks that had it.
     Remove(u32),
-    /// Drops all samples, keeps the living tasks, forgets the exited ones.
+    /// Drops all samples. Living tasks stay monitored; exited tasks are removed.
     Clear,
     /// Starts sampling.
     Start,

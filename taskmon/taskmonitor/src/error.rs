@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What can go wrong.
+//! Errors.
 
 use std::io;
 use std::path::Path;
@@ -9,24 +9,24 @@ use std::path::PathBuf;
 use crate::Command;
 use crate::Root;
 
-/// Why a line is none of the module's.
+/// Why a line of the module could not be parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineError {
     /// A key without a value, or a value without a key.
-    #[error("a key without a value")]
+    #[error("key without value")]
     Odd,
-    /// A key that every line has is not there.
-    #[error("no key \"{0}\"")]
+    /// A required key is missing.
+    #[error("missing key \"{0}\"")]
     Missing(&'static str),
-    /// A key is there twice.
-    #[error("two keys \"{0}\"")]
+    /// A key occurs twice.
+    #[error("duplicate key \"{0}\"")]
     Repeated(&'static str),
-    /// The value of a key is not what it can be.
-    #[error("a value of \"{0}\" that is none")]
+    /// The value of a key is invalid.
+    #[error("invalid value for \"{0}\"")]
     Value(&'static str),
-    /// A line without an end.
-    #[error("no end of the line")]
+    /// The line is longer than any line of the module.
+    #[error("line too long")]
     Endless,
 }
 
@@ -34,23 +34,23 @@ pub enum LineError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
-    /// ESRCH.
-    #[error("there is no such task")]
+    /// ESRCH: no task has this PID.
+    #[error("no such task")]
     NoSuchTask,
-    /// EEXIST.
-    #[error("it is monitored already")]
+    /// EEXIST: the task is already monitored.
+    #[error("already monitored")]
     Monitored,
-    /// ENOENT.
-    #[error("it is not monitored")]
+    /// ENOENT: no monitored task has this PID.
+    #[error("not monitored")]
     NotMonitored,
-    /// ENOSPC.
-    #[error("as many tasks as max_tasks allows are monitored")]
+    /// ENOSPC: `max_tasks` living tasks are already monitored.
+    #[error("the limit max_tasks is reached")]
     TooMany,
-    /// ENOMEM.
+    /// ENOMEM: the kernel is out of memory.
     #[error("the kernel is out of memory")]
     NoMemory,
-    /// EINVAL: the module does not know the command, or no PID can be so large.
-    #[error("the module does not take it")]
+    /// EINVAL: unknown command, or PID out of range.
+    #[error("invalid command or PID")]
     Invalid,
 }
 
@@ -69,7 +69,9 @@ impl Reason {
     }
 }
 
-/// What can go wrong. Each [`Display`](std::fmt::Display) says in one sentence what, and what mends it if anything does.
+/// An error of this crate.
+///
+/// [`Display`](std::fmt::Display) says in one line what failed and, if there is one, how to fix it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -79,47 +81,47 @@ pub enum Error {
     /// debugfs is not mounted.
     #[error("debugfs is not mounted on {}; as root: mount -t debugfs none {}", .0.display(), .0.display())]
     NotMounted(PathBuf),
-    /// The module has no files in debugfs.
-    #[error("there is no {}: this kernel has debugfs switched off; boot without debugfs=off", .0.display())]
+    /// The module has no files in debugfs, because debugfs is disabled.
+    #[error("{} does not exist: debugfs is disabled; boot without debugfs=off", .0.display())]
     DebugfsOff(PathBuf),
-    /// No rights.
-    #[error("no permission for {}; run this as root", .0.display())]
+    /// EACCES: the caller may not access the file.
+    #[error("cannot access {}: permission denied; run this command as root", .0.display())]
     Permission(PathBuf),
-    /// The kernel is locked down.
-    #[error("the kernel refuses {} even to root; taskmon doctor says whether that is lockdown or a container", .0.display())]
+    /// EPERM: kernel lockdown or a container denies access to the file, even for root.
+    #[error("cannot access {}: operation not permitted, even for root; to find out why: taskmon doctor", .0.display())]
     LockedDown(PathBuf),
     /// The module refused a command.
-    #[error("\"{command}\": {reason}")]
+    #[error("the module refused the command \"{command}\": {reason}")]
     Refused {
         /// The command.
         command: Command,
         /// Why.
         reason: Reason,
     },
-    /// A line that the module does not write.
-    #[error("{}: {line_error}: \"{}\"", path.display(), line.escape_ascii())]
+    /// A line of a file of the module could not be parsed.
+    #[error("cannot parse {}: {line_error}: \"{}\"", path.display(), line.escape_ascii())]
     Line {
         /// The file.
         path: PathBuf,
-        /// The line, or its beginning.
+        /// The line, cut to 200 bytes.
         line: Vec<u8>,
-        /// What is wrong with it.
+        /// Why it could not be parsed.
         line_error: LineError,
     },
-    /// A parameter that cannot be read or written.
-    #[error("{}: no value of a parameter: {value:?}", path.display())]
+    /// A module parameter has an invalid value, or the module refused a new one.
+    #[error("invalid value {value:?} for {}", path.display())]
     Parameter {
         /// The file.
         path: PathBuf,
-        /// What it holds, or should.
+        /// The value that was read or written.
         value: String,
     },
-    /// Anything else.
-    #[error("{}: {source}", path.display())]
+    /// Another I/O error.
+    #[error("cannot access {}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error.
         source: io::Error,
     },
 }
@@ -157,7 +159,7 @@ impl Error {
         }
     }
 
-    /// Why the module refused a command, if that is what went wrong.
+    /// Returns why the module refused a command, or `None` for another error.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         match self {

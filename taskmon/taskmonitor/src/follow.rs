@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Samples as they come.
+//! Reading samples as they are taken.
 
 use std::fs::File;
 use std::io;
@@ -24,8 +24,10 @@ use crate::Sample;
 /// Several thousand lines.
 const BUFFER: usize = 1 << 18;
 
-/// `taskmonitor_follow`: the samples of all tasks, those of the oldest instant first, each once. What was evicted or
-/// reclaimed before it was read is a gap in [`Sample::seq`]. Reading costs what is new, never the whole history again.
+/// A reader of `taskmonitor_follow`: the samples of all tasks, each once, the oldest round first.
+///
+/// Samples that were evicted or reclaimed before they were read leave a gap in [`Sample::seq`]. The
+/// cost of a read is proportional to the number of tasks and new samples, not to the whole history.
 #[derive(Debug)]
 pub struct Follow {
     root: Root,
@@ -37,23 +39,34 @@ pub struct Follow {
 }
 
 impl Follow {
-    /// From the oldest sample on.
+    /// Opens the file. Reading starts with the oldest sample.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the module is not loaded, debugfs is not mounted, or access is denied.
     pub fn open(root: &Root) -> Result<Self, Error> {
         let path = root.follow();
         let file = File::open(&path).map_err(|e| Error::io(root, &path, e))?;
         Ok(Self { root: root.clone(), path, file, buffer: vec![0; BUFFER].into_boxed_slice(), held: 0 })
     }
 
-    /// Skips all samples that are there now.
+    /// Skips all samples that exist now: the next read starts with newer ones.
     pub fn skip(&mut self) -> Result<(), Error> {
         self.held = 0;
         self.file.seek(SeekFrom::End(0)).map_err(|e| Error::io(&self.root, &self.path, e))?;
         Ok(())
     }
 
-    /// Reads once, and gives each sample to `take`. Says how many there were; none means that all were read that were there
-    /// when the reading began: more may have come since, which [`wait`](Self::wait) knows.
-    /// A signal that comes meanwhile ends no read.
+    /// Reads once, passes each sample to `take`, and returns the number of samples.
+    ///
+    /// 0 marks the end of a pass: all samples that existed when the pass started have been read.
+    /// Newer samples may exist; [`wait`](Self::wait) waits for them. A signal does not interrupt a
+    /// read.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read or a line cannot be parsed. Samples before the error have
+    /// been passed to `take`.
     pub fn read(&mut self, mut take: impl FnMut(Sample)) -> Result<usize, Error> {
         let mut count = 0;
         loop {
@@ -84,7 +97,9 @@ impl Follow {
         }
     }
 
-    /// Waits until there are samples to read, at most for `timeout`, or until a signal comes. Says whether there are.
+    /// Waits for samples to read, for at most `timeout`, and returns whether there are any.
+    ///
+    /// Also returns `false` if a signal interrupts the wait.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<bool, Error> {
         let timeout = match timeout {
             None => PollTimeout::NONE,

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the Linux kernel module taskmonitor says, and how to ask it.
+//! A client for the Linux kernel module taskmonitor.
 //!
-//! The module is a flight recorder for tasks: it samples CPU times, memory and state of each monitored task into a
-//! bounded history in the kernel. This crate is its contract in types: [`Sample`] and [`Task`] are the lines that
-//! it writes, [`Command`] is what it takes, [`Follow`] reads samples as they come, and [`Monitor`] holds all of that
-//! together. Nothing here touches the choice of `print`, which belongs to whoever reads the files by hand.
+//! The module is a flight recorder for tasks: it samples the CPU times, memory and state of each
+//! monitored task into a bounded history in the kernel. [`Monitor`] is the entry point. [`Follow`]
+//! reads the samples of all tasks as they are taken. [`Sample`] and [`Task`] are parsed lines of the
+//! module's files, and [`Command`] is a command that the module accepts.
+//!
+//! This crate never changes the view filter (`print PID`) of the module. The filter belongs to
+//! people who read the files by hand.
 //!
 //! ```no_run
 //! use taskmonitor::{Command, Monitor, Root};
@@ -21,7 +24,7 @@
 //! # }
 //! ```
 //!
-//! All times are nanoseconds, all memory is bytes, as the module gives them.
+//! All times are in nanoseconds and all memory sizes in bytes, as in the files of the module.
 
 #![warn(unreachable_pub)]
 

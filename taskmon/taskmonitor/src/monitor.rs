@@ -27,7 +27,13 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// The module that is loaded, or [`Error::NotLoaded`]. What a caller may read and do shows when it tries.
+    /// Returns a handle to the loaded module.
+    ///
+    /// Does not check permissions: the methods fail if access is denied.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotLoaded`] if the module is not loaded.
     pub fn open(root: Root) -> Result<Self, Error> {
         if !root.module().exists() {
             return Err(Error::NotLoaded);
@@ -35,27 +41,32 @@ impl Monitor {
         Ok(Self { root })
     }
 
-    /// Where its files are.
+    /// Returns the root directory of the files.
     #[must_use]
     pub fn root(&self) -> &Root {
         &self.root
     }
 
-    /// The version of the module.
+    /// Returns the version of the module.
     pub fn version(&self) -> Result<String, Error> {
         let path = self.root.module().join("version");
         let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&self.root, &path, e))?;
         Ok(text.trim_end().to_owned())
     }
 
-    /// Has the module carry out a command. By way of sysfs, which works under kernel lockdown, too.
+    /// Sends a command to the module, through sysfs, which also works under kernel lockdown.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] if the module refuses the command; its [`Reason`](crate::Reason) says
+    /// why.
     pub fn send(&self, command: Command) -> Result<(), Error> {
         let path = self.root.sysfs();
         let mut file = OpenOptions::new().write(true).open(&path).map_err(|e| Error::io(&self.root, &path, e))?;
         file.write_all(format!("{command}\n").as_bytes()).map_err(|e| Error::refused(&self.root, command, e))
     }
 
-    /// Gives each monitored task to `take`, in the order in which they were added.
+    /// Passes each monitored task to `take`, in the order in which the tasks were added.
     pub fn each_task(&self, mut take: impl FnMut(Task)) -> Result<(), Error> {
         let path = self.root.tasks();
         let failed = |e: io::Error| Error::io(&self.root, &path, e);
@@ -71,7 +82,7 @@ impl Monitor {
         }
     }
 
-    /// All monitored tasks, in the order in which they were added.
+    /// Returns all monitored tasks, in the order in which they were added.
     pub fn tasks(&self) -> Result<Vec<Task>, Error> {
         let mut tasks = Vec::new();
         self.each_task(|task| tasks.push(task))?;
@@ -100,7 +111,7 @@ impl Monitor {
         })
     }
 
-    /// The time between two samples of a task.
+    /// Returns the period: the time between two samples of a task.
     pub fn period(&self) -> Result<Duration, Error> {
         let value = self.parameter("period_us")?;
         match value.parse() {
@@ -109,13 +120,18 @@ impl Monitor {
         }
     }
 
-    /// Sets the time between two samples of a task, for all who use the module. It is cut to microseconds; the module takes
-    /// 100 us to an hour.
+    /// Sets the period, for all monitored tasks.
+    ///
+    /// The period is rounded down to microseconds. The module accepts 100 us to 1 hour.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Parameter`] if the period is out of range.
     pub fn set_period(&self, period: Duration) -> Result<(), Error> {
         self.set_parameter("period_us", &period.as_micros().to_string())
     }
 
-    /// Whether the module samples now.
+    /// Returns whether sampling is on.
     pub fn sampling(&self) -> Result<bool, Error> {
         Ok(self.parameter("sampling")? == "Y")
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Where the files are.
+//! Paths of the module's files.
 
 use std::path::Path;
 use std::path::PathBuf;
 
-/// The folder in which `sys` and `proc` lie: `/`, or another one in tests.
+/// The directory that contains `sys` and `proc`: `/`, or another directory in tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root(PathBuf);
 
@@ -16,49 +16,49 @@ impl Default for Root {
 }
 
 impl Root {
-    /// Files of the folder `path` instead of `/`.
+    /// Returns a root at the directory `path`.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
 
-    /// `path` below the root.
+    /// Returns `path` below the root.
     #[must_use]
     pub fn join(&self, path: impl AsRef<Path>) -> PathBuf {
         self.0.join(path)
     }
 
-    /// The folder that is there while the module is loaded.
+    /// Returns the directory that exists while the module is loaded.
     #[must_use]
     pub fn module(&self) -> PathBuf {
         self.join("sys/module/taskmonitor")
     }
 
-    /// The file that takes commands, also under kernel lockdown.
+    /// Returns the sysfs file that accepts commands, also under kernel lockdown.
     #[must_use]
     pub fn sysfs(&self) -> PathBuf {
         self.join("sys/kernel/taskmonitor")
     }
 
-    /// Where debugfs is mounted.
+    /// Returns the mount point of debugfs.
     #[must_use]
     pub fn debugfs(&self) -> PathBuf {
         self.join("sys/kernel/debug")
     }
 
-    /// The file that gives samples as they come.
+    /// Returns the file `taskmonitor_follow`, with the samples as they are taken.
     #[must_use]
     pub fn follow(&self) -> PathBuf {
         self.join("sys/kernel/debug/taskmonitor_follow")
     }
 
-    /// The file with a line for each monitored task.
+    /// Returns the file `taskmonitor_tasks`, with one line per monitored task.
     #[must_use]
     pub fn tasks(&self) -> PathBuf {
         self.join("sys/kernel/debug/taskmonitor_tasks")
     }
 
-    /// The file of a parameter of the module.
+    /// Returns the file of the module parameter `name`.
     #[must_use]
     pub fn parameter(&self, name: &str) -> PathBuf {
         self.module().join("parameters").join(name)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A sample, and the line that it is written as.
+//! Samples and their lines.
 
 use std::fmt;
 
@@ -9,24 +9,28 @@ use crate::line::Pairs;
 use crate::line::given;
 use crate::line::once;
 
-/// What names a task for good: the kernel gives a PID to another task some day, but never with the same beginning.
+/// Identifies a task permanently: the kernel reuses PIDs, but not together with the same start
+/// time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id {
-    /// The PID, in the PID namespace of whoever opened the file; 0 where the task has none there.
+    /// The PID in the PID namespace of the process that opened the file; 0 if the task has none
+    /// there.
     pub pid: u32,
-    /// CLOCK_BOOTTIME at which the task began, in nanoseconds.
+    /// Start time of the task: CLOCK_BOOTTIME in nanoseconds.
     pub start: u64,
 }
 
-/// The state of a task, as the letter that `/proc/PID/stat` shows.
+/// The state of a task: the letter in `/proc/PID/stat`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct State(u8);
 
 impl State {
-    /// That of the last sample of a task that has exited.
+    /// The state in the last sample of a task that has exited.
     pub const EXITED: Self = Self(b'X');
 
-    /// That with this letter. Any of ASCII is a state: later kernels may have more of them.
+    /// Returns the state with this letter, or `None` if it is not an ASCII letter.
+    ///
+    /// Every ASCII letter is accepted, because later kernels may have more states.
     #[must_use]
     pub fn new(letter: char) -> Option<Self> {
         u8::try_from(letter).ok().filter(u8::is_ascii_alphabetic).map(Self)
@@ -43,13 +47,13 @@ impl State {
         Self::parse(pairs.value()?)
     }
 
-    /// Whether the task has exited.
+    /// Returns whether the task has exited.
     #[must_use]
     pub fn exited(self) -> bool {
         self == Self::EXITED
     }
 
-    /// The letter.
+    /// Returns the letter.
     #[must_use]
     pub fn letter(self) -> char {
         char::from(self.0)
@@ -68,36 +72,43 @@ impl fmt::Debug for State {
     }
 }
 
-/// What a task was at one instant. [`Display`](fmt::Display) gives the line of the module back.
+/// The values of one task at one time.
+///
+/// [`Display`](fmt::Display) gives the line of the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// The PID, 0 where the task has none in the PID namespace of the reader.
+    /// The PID in the PID namespace of the reader; 0 if the task has none there.
     pub pid: u32,
-    /// User CPU time since the task began, in nanoseconds. Never decreases.
+    /// User CPU time since the task started, in nanoseconds. Never decreases.
     pub usr: u64,
-    /// System CPU time since the task began, in nanoseconds. Never decreases.
+    /// System CPU time since the task started, in nanoseconds. Never decreases.
     pub sys: u64,
-    /// CLOCK_BOOTTIME at which the sample was taken, in nanoseconds. Increases strictly within a task.
+    /// Time of the sample: CLOCK_BOOTTIME in nanoseconds. Strictly increasing within a task.
     pub time: u64,
-    /// Resident memory, in bytes; 0 without an address space.
+    /// Resident memory in bytes; 0 if the task has no address space.
     pub rss: u64,
-    /// Page faults that needed no I/O, since the task began.
+    /// Page faults without I/O since the task started.
     pub minflt: u64,
-    /// Page faults that needed I/O, since the task began.
+    /// Page faults with I/O since the task started.
     pub majflt: u64,
-    /// Users of the address space, 0 without one.
+    /// Number of users of the address space; 0 if the task has none.
     pub mm_users: u32,
     /// The state.
     pub state: State,
-    /// Number of the instant in the history of the task, from 0; a missed instant leaves a gap.
+    /// Number of the round in the history of this task, from 0. Missed rounds leave gaps.
     pub seq: u64,
-    /// CLOCK_BOOTTIME at which the task began, in nanoseconds.
+    /// Start time of the task: CLOCK_BOOTTIME in nanoseconds.
     pub start: u64,
 }
 
 impl Sample {
-    /// Reads a line, with or without its newline. Keys that are not known are skipped, in any place: later versions of
-    /// the module may have more.
+    /// Parses a line, with or without its newline.
+    ///
+    /// Unknown keys are skipped, because later versions of the module may add keys.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a key is missing, duplicated or without a value, or if a value is invalid.
     pub fn parse(line: &[u8]) -> Result<Self, LineError> {
         let mut pairs = Pairs::new(line.strip_suffix(b"\n").unwrap_or(line));
         let (mut pid, mut usr, mut sys, mut time, mut rss) = (None, None, None, None, None);
@@ -137,13 +148,13 @@ impl Sample {
         })
     }
 
-    /// What names the task for good.
+    /// Returns the permanent identity of the task.
     #[must_use]
     pub fn id(&self) -> Id {
         Id { pid: self.pid, start: self.start }
     }
 
-    /// User and system CPU time together, in nanoseconds: what the scheduler counted.
+    /// Returns user plus system CPU time in nanoseconds: the run time as the scheduler counts it.
     #[must_use]
     pub fn cpu(&self) -> u64 {
         self.usr.saturating_add(self.sys)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A monitored task, as a line of `taskmonitor_tasks`.
+//! Monitored tasks: lines of `taskmonitor_tasks`.
 
 use crate::Id;
 use crate::LineError;
@@ -9,26 +9,26 @@ use crate::line::Pairs;
 use crate::line::given;
 use crate::line::once;
 
-/// A monitored task: how much is known of it, and its newest sample.
+/// A monitored task: counts of its samples, and values of its newest sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
-    /// The PID, 0 where the task has none in the PID namespace of the reader.
+    /// The PID in the PID namespace of the reader; 0 if the task has none there.
     pub pid: u32,
-    /// CLOCK_BOOTTIME at which the task began, in nanoseconds.
+    /// Start time of the task: CLOCK_BOOTTIME in nanoseconds.
     pub start: u64,
     /// The state in the newest sample.
     pub state: State,
-    /// Threads that the task stands for.
+    /// Number of threads that the task stands for.
     pub threads: u32,
-    /// Samples in memory now.
+    /// Number of samples in memory now.
     pub samples: u64,
-    /// Samples ever recorded.
+    /// Number of samples taken since the task was added.
     pub taken: u64,
-    /// Samples that made room for others.
+    /// Number of samples dropped because of `max_samples`, `max_mib` or `clear`.
     pub evicted: u64,
-    /// Samples that were given back when memory was short.
+    /// Number of samples given back to the system under memory pressure.
     pub reclaimed: u64,
-    /// Instants at which no sample could be recorded.
+    /// Number of rounds in which no sample could be taken.
     pub missed: u64,
     /// User CPU time in the newest sample, in nanoseconds.
     pub usr: u64,
@@ -38,14 +38,18 @@ pub struct Task {
     pub time: u64,
     /// Resident memory in the newest sample, in bytes.
     pub rss: u64,
-    /// Users of the address space in the newest sample.
+    /// Number of users of the address space in the newest sample.
     pub mm_users: u32,
-    /// The name of the task, at most 15 bytes in any encoding.
+    /// Name of the task: at most 15 bytes, in any encoding.
     pub comm: Vec<u8>,
 }
 
 impl Task {
-    /// Reads a line, with or without its newline. Keys that are not known are skipped.
+    /// Parses a line, with or without its newline. Unknown keys are skipped.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a key is missing, duplicated or without a value, or if a value is invalid.
     pub fn parse(line: &[u8]) -> Result<Self, LineError> {
         let mut pairs = Pairs::new(line.strip_suffix(b"\n").unwrap_or(line));
         let (mut pid, mut start, mut state, mut threads) = (None, None, None, None);
@@ -95,27 +99,29 @@ impl Task {
         })
     }
 
-    /// What names the task for good.
+    /// Returns the permanent identity of the task.
     #[must_use]
     pub fn id(&self) -> Id {
         Id { pid: self.pid, start: self.start }
     }
 
-    /// User and system CPU time together, in nanoseconds.
+    /// Returns user plus system CPU time in nanoseconds.
     #[must_use]
     pub fn cpu(&self) -> u64 {
         self.usr.saturating_add(self.sys)
     }
 
-    /// The name for people: what is no UTF-8 is replaced, and so are control characters, and those that turn the direction of
-    /// a text, which a task can put into its own name to play with a terminal.
+    /// Returns the name in a form that is safe to print to a terminal.
+    ///
+    /// A task can set its name to anything. Invalid UTF-8, control characters and characters that
+    /// change the text direction are replaced by U+FFFD.
     #[must_use]
     pub fn name(&self) -> String {
         readable(&self.comm)
     }
 }
 
-/// The name `comm` for people: see [`Task::name`].
+/// Returns `comm` in a form that is safe to print to a terminal: see [`Task::name`].
 #[must_use]
 pub fn readable(comm: &[u8]) -> String {
     let plays = |c: char| {

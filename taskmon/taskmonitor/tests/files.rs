@@ -120,7 +120,7 @@ fn damage_is_an_error_that_shows_it() {
     append(&monitor, "pid 7 \u{1b}\n");
     let error = monitor.follow().unwrap().read(|_| ()).unwrap_err();
     assert!(matches!(error, Error::Line { line_error: LineError::Odd, .. }), "{error}");
-    assert!(error.to_string().ends_with(r#"a key without a value: "pid 7 \x1b""#), "{error}");
+    assert!(error.to_string().ends_with(r#": key without value: "pid 7 \x1b""#), "{error}");
     append(&monitor, &"x".repeat(1 << 20));
     let mut follow = monitor.follow().unwrap();
     follow.read(|_| ()).unwrap_err();

@@ -71,7 +71,7 @@ impl Screen {
         let failed = |e: io::Error| Failure::other("cannot use the terminal", e);
         if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
             return Err(Failure::Other(
-                "this terminal (TERM=dumb) cannot be drawn on; taskmon top --once writes a frame as text".to_owned(),
+                "this terminal (TERM=dumb) cannot be drawn on; taskmon top --batch writes a frame as text".to_owned(),
             ));
         }
         let stdin = io::stdin();
@@ -81,7 +81,7 @@ impl Screen {
             File::open("/dev/tty")
         };
         let keys =
-            keys.map_err(|e| Failure::other("there is no terminal for the keys; try taskmon top --once", e))?;
+            keys.map_err(|e| Failure::other("there is no terminal for the keys; try taskmon top --batch", e))?;
         let out = io::stdout().as_fd().try_clone_to_owned().map_err(failed)?;
         // What panics says so on a terminal that is sound.
         let hook = panic::take_hook();

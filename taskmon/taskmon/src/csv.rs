@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! `taskmon export-csv`: all that is in a recording, for other programs.
+//! `taskmon csv`: all that is in a recording, for other programs.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::Failure;
-use crate::cli::ExportCsv;
+use crate::cli::Csv;
 use crate::cli::Format;
 use crate::output::Column;
 use crate::output::Shown;
@@ -76,8 +76,8 @@ fn same(one: &Path, other: &Path) -> bool {
     what(one).is_ok_and(|one| what(other).is_ok_and(|other| one == other))
 }
 
-/// `taskmon export-csv`
-pub fn export_csv(args: &ExportCsv) -> Result<(), Failure> {
+/// `taskmon csv`
+pub fn csv(args: &Csv) -> Result<(), Failure> {
     let stop = Stop::new()?;
     let mut source = Source::file(&args.input, &args.selector)?;
     let clock = source.clock(None)?;
@@ -86,7 +86,7 @@ pub fn export_csv(args: &ExportCsv) -> Result<(), Failure> {
         None => Failure::output(&e),
     };
     if args.output.as_ref().is_some_and(|output| same(&args.input, output)) {
-        return Err(Failure::Other(format!("{} cannot be written while it is read", args.input.display())));
+        return Err(Failure::Other(format!("cannot write {}: it is the input file", args.input.display())));
     }
     let out = match &args.output {
         Some(path) => File::create(path).map(Whole::new),
