@@ -325,7 +325,7 @@ case_two_commands_compared() {
 	status=0
 	./taskmon diff "$T/10000.rec" "$T/60000.rec" --max-increase cpu=100% >"$T/table" 2>"$T/said" || status=$?
 	same "status of six times as much" "$status" 1
-	same "what is said" "$(cat "$T/said")" "taskmon: beyond its limit: sh cpu"
+	same "what is said" "$(cat "$T/said")" "taskmon: limit exceeded: sh cpu"
 	./taskmon diff "$T/60000.rec" "$T/10000.rec" --max-increase cpu=0% --max-increase wall=0% >"$T/table" || fail "$(cat "$T/table")"
 }
 

@@ -84,10 +84,10 @@ impl FromStr for Limit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (measure, more) = text.split_once('=').ok_or("a limit is MEASURE=MORE, such as cpu=10%")?;
+        let (measure, more) = text.split_once('=').ok_or("expected a measure and its limit, such as cpu=10%")?;
         let measure = Measure::from_str(measure, false).map_err(|_| {
             let keys: Vec<String> = Measure::value_variants().iter().map(|measure| measure.key()).collect();
-            format!("there is no measure \"{measure}\", but {}", keys.join(", "))
+            format!("unknown measure \"{measure}\"; the measures are {}", keys.join(", "))
         })?;
         let mut limit = Self { measure, share: 0.0, more: 0.0 };
         for part in more.split('+') {
@@ -100,7 +100,7 @@ impl FromStr for Limit {
                         Unit::Count => number(part)?,
                         Unit::Percent => {
                             return Err(format!(
-                                "\"{part}\": a limit of {} is a share of what it was, as 10%",
+                                "\"{part}\": the limit of {} must be a percentage, such as 10%",
                                 measure.key()
                             ));
                         }
@@ -115,7 +115,7 @@ impl FromStr for Limit {
 fn number(text: &str) -> Result<f64, String> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let number = text.parse().ok().filter(|_| digits);
-    number.ok_or_else(|| format!("\"{text}\" is no number such as 10 or 2.5"))
+    number.ok_or_else(|| format!("\"{text}\" is not a number such as 10 or 2.5"))
 }
 
 impl Limit {

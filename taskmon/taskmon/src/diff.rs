@@ -26,6 +26,7 @@ use crate::output::Value;
 use crate::output::Whole;
 use crate::output::Writer;
 use crate::output::bytes;
+use crate::output::many;
 use crate::say;
 use crate::source::Source;
 use crate::summary::time;
@@ -44,7 +45,7 @@ const COLUMNS: [Column; 8] = [
     Column { key: "before", head: "BEFORE", width: 14, shown: Shown::Number },
     Column { key: "after", head: "AFTER", width: 14, shown: Shown::Number },
     Column { key: "change_percent", head: "CHANGE", width: 10, shown: Shown::Number },
-    Column { key: "most", head: "MOST", width: 14, shown: Shown::Number },
+    Column { key: "most", head: "LIMIT", width: 14, shown: Shown::Number },
     Column { key: "beyond", head: "", width: 0, shown: Shown::Text },
 ];
 
@@ -53,12 +54,15 @@ pub fn diff(args: &Diff) -> ExitCode {
     match attempt(args) {
         Ok(Verdict { beyond, known }) => {
             if !beyond.is_empty() {
-                say(format_args!("beyond its limit: {}", beyond.join(", ")));
+                say(format_args!("limit exceeded: {}", beyond.join(", ")));
             }
             let limited: BTreeSet<Measure> = args.max_increase.iter().map(Limit::measure).collect();
             let unknown: Vec<String> = limited.difference(&known).map(|measure| measure.key()).collect();
             if !unknown.is_empty() {
-                say(format_args!("has a limit, but no task tells it in both recordings: {}", unknown.join(", ")));
+                say(format_args!(
+                    "limit not checked, no task has a value in both recordings: {}",
+                    unknown.join(", ")
+                ));
                 return ExitCode::from(FAILED);
             }
             if beyond.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(BEYOND) }
@@ -88,9 +92,11 @@ fn attempt(args: &Diff) -> Result<Verdict, Failure> {
     let (after, all_after) = measures(&args.after, &selector)?;
     let pairs = pairs(&before, &after);
     if pairs.is_empty() {
-        return Err(Failure::Other(
-            "no task of one recording has the name of one of the other: --name chooses".to_owned(),
-        ));
+        return Err(Failure::Other(format!(
+            "no task name is in both {} and {}; to compare two names: --name OLD --name NEW",
+            args.before.display(),
+            args.after.display()
+        )));
     }
     let mut report = Report::new(args.format, &args.max_increase)?;
     for (name, before, after) in &pairs {
@@ -170,7 +176,7 @@ impl<'a> Report<'a> {
                     change => change.into(),
                 };
                 let beyond: Value<'_> = match format {
-                    Format::Table if too_much => "beyond".into(),
+                    Format::Table if too_much => "exceeded".into(),
                     Format::Table => "".into(),
                     _ => Value::Count(too_much.into()),
                 };
@@ -189,8 +195,11 @@ impl<'a> Report<'a> {
             Ok(())
         };
         write().map_err(|e| Failure::output(&e))?;
-        for (when, lost) in [("before", before.lost), ("after", after.lost)].iter().filter(|(_, lost)| *lost > 0) {
-            self.remark(&format!("# {name}: {lost} samples are missing {when}: peaks may be, too"));
+        for (when, lost) in [("BEFORE", before.lost), ("AFTER", after.lost)] {
+            if lost > 0 {
+                let samples = many(lost, "sample");
+                self.remark(&format!("# {name}: {samples} missing in {when}: the real peaks may be higher"));
+            }
         }
         Ok(())
     }

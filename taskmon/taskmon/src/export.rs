@@ -140,7 +140,7 @@ pub fn export(monitor: &Monitor, args: &Export) -> Result<(), Failure> {
     match (args.listen, &args.textfile) {
         (Some(address), _) => listen(exporter, address),
         (None, Some(path)) => textfile(exporter, path, args.interval),
-        (None, None) => Err(Failure::Other("nowhere to export to".to_owned())),
+        (None, None) => Err(Failure::Other("no destination given: use --listen or --textfile".to_owned())),
     }
 }
 
@@ -167,12 +167,14 @@ fn listen(mut exporter: Exporter<'_>, address: SocketAddr) -> Result<(), Failure
             }
         }
         "/" => Response { status: 200, content_type: "text/html; charset=utf-8", body: WELCOME.to_owned() },
-        _ => Response::plain(404, "there is only /metrics\n"),
+        _ => Response::plain(404, "not found: the metrics are at /metrics\n"),
     })
 }
 
 fn textfile(mut exporter: Exporter<'_>, path: &Path, interval: Duration) -> Result<(), Failure> {
-    let name = path.file_name().ok_or_else(|| Failure::Other(format!("{} names no file", path.display())))?;
+    let name = path
+        .file_name()
+        .ok_or_else(|| Failure::Other(format!("--textfile {}: this is not the path of a file", path.display())))?;
     // node_exporter reads what ends in .prom.
     let mut hidden = std::ffi::OsString::from(".");
     hidden.push(name);
@@ -190,16 +192,16 @@ fn textfile(mut exporter: Exporter<'_>, path: &Path, interval: Duration) -> Resu
                     exporter.said = None;
                 }
                 // That is a mistake in the call, rather than a disk that is full for a while.
-                Err(e) if !written => return Err(Failure::other(path.display(), e)),
+                Err(e) if !written => return Err(Failure::Other(cannot("write", path, &e))),
                 Err(e) => {
-                    exporter.complain(&format!("{}: {e}", path.display()));
+                    exporter.complain(&cannot("write", path, &e));
                     // What is there is not true any more. (That it may stay has been said, in other words.)
                     let _ = file.remove();
                 }
             },
             Err(error) => {
                 exporter.complain(&error);
-                file.remove().map_err(|e| Failure::other(path.display(), e))?;
+                file.remove().map_err(|e| Failure::Other(cannot("remove", path, &e)))?;
             }
         }
         while !exporter.stop.asked() {
@@ -210,7 +212,12 @@ fn textfile(mut exporter: Exporter<'_>, path: &Path, interval: Duration) -> Resu
             std::thread::sleep(left.min(LOOK));
         }
     }
-    file.remove().map_err(|e| Failure::other(path.display(), e))
+    file.remove().map_err(|e| Failure::Other(cannot("remove", path, &e)))
+}
+
+/// `cannot write FILE: ERROR`
+fn cannot(verb: &str, path: &Path, error: &io::Error) -> String {
+    format!("cannot {verb} {}: {error}", path.display())
 }
 
 /// The file for node_exporter. It is not there while there is nothing true to say: node_exporter would go on to give what

@@ -192,7 +192,7 @@ pub fn page(groups: &Groups, module: &Module, own: &Own, format: Format) -> Stri
     let mut f = families.family(
         "cpu_seconds",
         "seconds",
-        "CPU time of the monitored tasks of a name, from when the exporter first saw them.",
+        "CPU time of the monitored tasks with this name, since the exporter first saw them.",
         Counter,
     );
     for (key, group) in groups.iter() {
@@ -200,23 +200,23 @@ pub fn page(groups: &Groups, module: &Module, own: &Own, format: Format) -> Stri
         f.of(key, Some(("mode", "system")), system(group));
     }
     let (minor, major) = (count(|g| g.counters.minflt), count(|g| g.counters.majflt));
-    let help = "Page faults of the monitored tasks of a name; major are those that needed I/O.";
+    let help = "Page faults of the monitored tasks with this name; major faults needed I/O.";
     let mut f = families.family("page_faults", "", help, Counter);
     for (key, group) in groups.iter() {
         f.of(key, Some(("kind", "minor")), minor(group));
         f.of(key, Some(("kind", "major")), major(group));
     }
-    let help = "Resident memory of the living monitored tasks of a name.";
+    let help = "Resident memory of the living monitored tasks with this name.";
     let mut f = families.family("resident_memory_bytes", "bytes", help, Gauge);
     groups.iter().for_each(|(key, group)| f.of(key, None, Value::Count(group.rss)));
-    let mut f = families.family("tasks", "", "Living monitored tasks of a name.", Gauge);
+    let mut f = families.family("tasks", "", "Living monitored tasks with this name.", Gauge);
     groups.iter().for_each(|(key, group)| f.of(key, None, Value::Count(group.tasks)));
-    let mut f = families.family("threads", "", "Threads of the living monitored tasks of a name.", Gauge);
+    let mut f = families.family("threads", "", "Threads of the living monitored tasks with this name.", Gauge);
     groups.iter().for_each(|(key, group)| f.of(key, None, Value::Count(group.threads)));
-    let mut f = families.family("samples", "", "Samples recorded of the tasks of a name.", Counter);
+    let mut f = families.family("samples", "", "Samples taken of the tasks with this name.", Counter);
     groups.iter().for_each(|(key, group)| f.of(key, None, Value::Count(group.counters.taken)));
-    let help = "Samples lost of the tasks of a name: missed could not be taken, evicted made room for newer ones, \
-                reclaimed were given back when memory was short.";
+    let help = "Samples missing from the history of the tasks with this name: missed could not be taken, evicted made \
+                room for newer samples, reclaimed were freed when memory was short.";
     let mut f = families.family("samples_lost", "", help, Counter);
     for (key, group) in groups.iter() {
         f.of(key, Some(("reason", "missed")), Value::Count(group.counters.missed));
@@ -224,26 +224,26 @@ pub fn page(groups: &Groups, module: &Module, own: &Own, format: Format) -> Stri
         f.of(key, Some(("reason", "reclaimed")), Value::Count(group.counters.reclaimed));
     }
 
-    let help = "Time between two samples of a task.";
+    let help = "Sampling period: time between two samples of a task.";
     families.single("period_seconds", "seconds", help, Gauge, Value::Seconds(module.period));
-    let help = "Whether the module samples (1) or has been stopped (0).";
+    let help = "1 while the module samples, 0 while sampling is stopped.";
     families.single("sampling", "", help, Gauge, Value::Count(module.sampling.into()));
-    let help = "The version of the kernel module.";
+    let help = "Version of the kernel module.";
     families.family("build", "", help, Info).metric(&[("version", &module.version)], Value::Count(1));
 
     let mut f = families.family("exporter_cpu_seconds", "seconds", "CPU time of the exporter itself.", Counter);
     let [user, system] = own.cpu;
     f.metric(&[("mode", "user")], Value::Seconds(user));
     f.metric(&[("mode", "system")], Value::Seconds(system));
-    let help = "How long the exporter took this time to read what the module has.";
+    let help = "Time that the exporter took to read the module for this scrape.";
     families.single("exporter_scrape_duration_seconds", "seconds", help, Gauge, Value::Seconds(own.duration));
-    let help = "How often the exporter was asked.";
+    let help = "Scrapes of the exporter, failed ones included.";
     families.single("exporter_scrapes", "", help, Counter, Value::Count(own.scrapes));
-    let help = "How often the exporter had no answer, as the module gave none.";
+    let help = "Scrapes that failed because the module could not be read.";
     families.single("exporter_scrape_errors", "", help, Counter, Value::Count(own.errors));
-    let help = "Samples that the exporter has read.";
+    let help = "Samples that the exporter has read from the module.";
     families.single("exporter_samples_read", "", help, Counter, Value::Count(own.samples));
-    let help = "The version of the exporter.";
+    let help = "Version of the exporter.";
     families
         .family("exporter_build", "", help, Info)
         .metric(&[("version", env!("CARGO_PKG_VERSION"))], Value::Count(1));

@@ -51,7 +51,7 @@ pub struct Request {
 impl Request {
     /// Reads the head of a request, all before the empty line.
     fn parse(text: &[u8]) -> Result<Self, Response> {
-        let bad = || Response::plain(400, "this is no request\n");
+        let bad = || Response::plain(400, "malformed HTTP request\n");
         let text = std::str::from_utf8(text).map_err(|_| bad())?;
         let mut lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
         let mut words = lines.next().unwrap_or_default().split(' ');
@@ -71,7 +71,7 @@ impl Request {
             }
         }
         if !matches!(method, "GET" | "HEAD") {
-            return Err(Response::plain(405, "only GET and HEAD are answered\n"));
+            return Err(Response::plain(405, "only GET and HEAD are supported\n"));
         }
         let path = target.split('?').next().unwrap_or_default().to_owned();
         Ok(Self { path, accept: accept.join(","), head: method == "HEAD" })
@@ -202,7 +202,7 @@ fn ask(
             }));
         }
         if text.len() > LONGEST_HEAD {
-            return Ok(Some(Response::plain(431, "this is too long\n").bytes(false)));
+            return Ok(Some(Response::plain(431, "the request is too long\n").bytes(false)));
         }
     }
 }
@@ -225,7 +225,7 @@ pub fn serve(
     stop: &Stop,
     mut answer: impl FnMut(&Request) -> Response,
 ) -> Result<(), Failure> {
-    let failed = |e: io::Error| Failure::other("cannot serve", e);
+    let failed = |e: io::Error| Failure::other("cannot serve HTTP requests", e);
     listener.set_nonblocking(true).map_err(failed)?;
     let mut connections: Vec<Connection> = Vec::new();
     let look = PollTimeout::try_from(LOOK).unwrap_or(PollTimeout::ZERO);

@@ -92,7 +92,7 @@ pub fn list(monitor: &Monitor, args: &List) -> Result<(), Failure> {
     let usage = usage(monitor, &all)?;
     let tasks = chooser.of_tasks(monitor.root(), monitor.tasks()?)?;
     if tasks.is_empty() && !chooser.is_empty() {
-        return Err(Failure::Other("no monitored task is chosen by that".to_owned()));
+        return Err(chooser.no_match("monitored task"));
     }
     let stdout = Whole::stdout().map_err(|e| Failure::output(&e))?;
     let mut writer = Writer::new(stdout, args.format, COLUMNS.to_vec());

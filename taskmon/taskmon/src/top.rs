@@ -45,6 +45,7 @@ use crate::choose;
 use crate::choose::Chooser;
 use crate::cli::Top;
 use crate::output::Whole;
+use crate::output::many;
 use crate::rate::Point;
 use crate::rate::Series;
 use crate::source::Source;
@@ -183,7 +184,7 @@ impl Live {
         let pids = match text.parse::<u32>() {
             Ok(pid) => vec![pid],
             Err(_) => match choose::by_name(self.monitor.root(), text) {
-                Ok(pids) if pids.is_empty() => return (format!("there is no process with the name {text}"), true),
+                Ok(pids) if pids.is_empty() => return (format!("no process has the name {text}"), true),
                 Ok(pids) => pids,
                 Err(e) => return (e, true),
             },
@@ -200,11 +201,11 @@ impl Live {
         }
         match (pids.as_slice(), failed) {
             ([pid], None) => (format!("{pid}: added"), false),
-            (_, None) => (format!("{added} added"), false),
+            (_, None) => (format!("{} added", many(added, "task")), false),
             ([_], Some((pid, reason))) => (format!("{pid}: not added: {reason}"), true),
             (pids, Some((pid, reason))) => {
-                let others = pids.len() - added;
-                (format!("{added} added, {others} not: {pid}: {reason}"), true)
+                let others = pids.len() as u64 - added;
+                (format!("{} added, {others} not added; {pid}: {reason}", many(added, "task")), true)
             }
         }
     }
@@ -294,14 +295,14 @@ pub fn top(root: Root, args: &Top, booted: Option<i64>) -> Result<(), Failure> {
         return watch(Feed::Recorded(Box::new(recorded)), &mut model, args.interval);
     }
     let monitor = Monitor::open(root)?;
-    let clock = Clock::new(booted).map_err(|e| Failure::other("the clock", e))?;
+    let clock = Clock::new(booted).map_err(|e| Failure::other("cannot read the clock", e))?;
     let mut model = Model::new(Origin::Module, clock, args.sort);
     let mut live = Live::open(&monitor, args)?;
     model.chosen = !live.chooser.is_empty();
     live.look(&mut model)?;
     if once {
         if model.chosen && model.count().0 == 0 {
-            return Err(Failure::Other("no monitored task is chosen by that".to_owned()));
+            return Err(live.chooser.no_match("monitored task"));
         }
         all_at_once(&mut live, &mut model)?;
         return write_frame(&mut model);
@@ -359,7 +360,7 @@ fn write_frame(model: &mut Model) -> Result<(), Failure> {
 #[allow(clippy::panic)]
 fn panic_if_asked() {
     if std::env::var_os("TASKMON_PANIC").is_some() {
-        panic!("as TASKMON_PANIC asks for");
+        panic!("TASKMON_PANIC is set");
     }
 }
 
@@ -384,7 +385,9 @@ fn run(
     signals: &mut Signals,
 ) -> Result<(), Failure> {
     let look = Look { colour: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) };
-    let failed = |e: io::Error| if screen::has_gone(&e) { Ok(()) } else { Err(Failure::other("the terminal", e)) };
+    let failed = |e: io::Error| {
+        if screen::has_gone(&e) { Ok(()) } else { Err(Failure::other("cannot use the terminal any more", e)) }
+    };
     let mut decoder = Decoder::default();
     // Whether there may be more to read at once, whether news have come, and until when they are left alone.
     let (mut more, mut news) = (true, true);
@@ -517,7 +520,7 @@ fn wait(
             Ok(Ready { keys: ready(0), signal: ready(1), news: ready(2), nothing: false })
         }
         Err(nix::errno::Errno::EINTR) => Ok(Ready::default()),
-        Err(e) => Err(Failure::other("cannot wait for keys", e)),
+        Err(e) => Err(Failure::other("cannot wait for keys and samples", e)),
     }
 }
 

@@ -104,7 +104,7 @@ fn limits_tell_by_the_status() {
         let measure = beyond.split_once('=').unwrap().0;
         assert_eq!(
             (said.as_str(), status),
-            (format!("taskmon: beyond its limit: sort {measure}\n").as_str(), 1),
+            (format!("taskmon: limit exceeded: sort {measure}\n").as_str(), 1),
             "{beyond}"
         );
     }
@@ -119,7 +119,7 @@ fn limits_tell_by_the_status() {
         "--max-increase",
         "wall=0%",
     ]);
-    assert_eq!((said.as_str(), status), ("taskmon: beyond its limit: sort cpu, sort peak_rss\n", 1));
+    assert_eq!((said.as_str(), status), ("taskmon: limit exceeded: sort cpu, sort peak_rss\n", 1));
     golden("diff-limits.table", &table);
     let (csv, _, _) = pair.said(&["--max-increase", "cpu=19%", "--format", "csv"]);
     golden("diff-limits.csv", &csv);
@@ -141,7 +141,7 @@ fn several_tasks() {
     let pair = Pair::new(&before, &after);
     let (table, said, status) = pair.said(&["--max-increase", "cpu=50%"]);
     // Neither of the names that both have: what is new counts in all of them together.
-    assert_eq!((said.as_str(), status), ("taskmon: beyond its limit: (all) cpu\n", 1));
+    assert_eq!((said.as_str(), status), ("taskmon: limit exceeded: (all) cpu\n", 1));
     golden("diff-several.table", &table);
     let (kv, _, _) = pair.said(&["--name", "db", "--format", "kv"]);
     assert!(kv.lines().count() == 14 && kv.lines().all(|line| line.ends_with(" name db")), "{kv}");
@@ -164,13 +164,13 @@ fn a_limit_of_what_is_not_known_is_no_success() {
     short[0].missing = 1..11;
     let pair = Pair::new(&[task(7, "sort", 400, 90)], &short);
     let (_, said, status) = pair.said(&["--max-increase", "cpu_p99=10%", "--max-increase", "cpu=10%"]);
-    let expected = "taskmon: has a limit, but no task tells it in both recordings: cpu_p99\n";
+    let expected = "taskmon: limit not checked, no task has a value in both recordings: cpu_p99\n";
     assert_eq!((said.as_str(), status), (expected, 2));
     assert_eq!(pair.said(&["--max-increase", "cpu=10%"]).2, 0);
     // What is beyond its limit is said nevertheless.
     let pair = Pair::new(&short, &[task(7, "sort", 400, 90)]);
     let (_, said, status) = pair.said(&["--max-increase", "cpu_p99=10%", "--max-increase", "cpu=10%"]);
-    let expected = format!("taskmon: beyond its limit: sort cpu\n{expected}");
+    let expected = format!("taskmon: limit exceeded: sort cpu\n{expected}");
     assert_eq!((said.as_str(), status), (expected.as_str(), 2));
     // Of two tasks, one tells.
     let both = |one: Task| [one, task(8, "web", 100, 9)];
@@ -185,7 +185,8 @@ fn what_cannot_be_compared() {
     let pair = Pair::new(&[task(1, "a", 1, 1), task(2, "b", 1, 1)], &[task(1, "c", 1, 1), task(2, "d", 1, 1)]);
     let (out, said, status) = pair.said(&[]);
     assert_eq!((out.as_str(), status), ("", 2));
-    assert_eq!(said, "taskmon: no task of one recording has the name of one of the other: --name chooses\n");
+    let expected = "taskmon: no task name is in both before and after; to compare two names: --name OLD --name NEW\n";
+    assert_eq!(said, expected);
     std::fs::write(pair.0.path().join("after"), "no recording").unwrap();
     assert_eq!(pair.said(&[]).2, 2);
     std::fs::remove_file(pair.0.path().join("after")).unwrap();

@@ -335,7 +335,7 @@ fn what_cannot_work_ends_at_once() {
     let path = fake.0.path().join("none/a.prom");
     let (status, text) = said(&["--textfile", path.to_str().unwrap()]);
     assert_eq!(status, Some(1));
-    assert_eq!(text, format!("taskmon: {}: No such file or directory (os error 2)\n", path.display()));
+    assert_eq!(text, format!("taskmon: cannot write {}: No such file or directory (os error 2)\n", path.display()));
     let (_running, address, _stderr) = listening(&fake, &[]);
     let (status, text) = said(&["--listen", &address]);
     assert_eq!(status, Some(1));

@@ -182,7 +182,7 @@ fn mistakes_and_failures() {
         &system,
         &["plot", "-o", "-", "--height", "100"],
         1,
-        "--height is too low for that many tasks and panels: it takes ",
+        "--height is too small for this many tasks and panels: use ",
     );
     fails(&system, &["plot", "7", "-o", "-"], 1, "no monitored task matches PID 7");
     let file = system.path("picture.svg");
@@ -192,7 +192,7 @@ fn mistakes_and_failures() {
         &system,
         &["plot", "-o", path, "--since", "2030-01-01T00:00:00Z"],
         1,
-        "there is nothing to draw: no samples were recorded then",
+        "nothing to draw: no samples of these tasks in this time range",
     );
     fails(&system, &["plot", "-o", path, "7"], 1, "no monitored task");
     assert_eq!(system.read("picture.svg"), "the one before");

@@ -122,20 +122,21 @@ fn selectors() {
         }
         out.lines().skip(1).map(|line| line.split(',').next().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
     };
-    let nobody = "taskmon: no monitored task is chosen by that\n";
+    let none = |selector: &str| format!("taskmon: no monitored task matches {selector}\n");
     assert_eq!(pids(&[]), "267 300 312");
     assert_eq!(pids(&["312", "267"]), "267 312");
     assert_eq!(pids(&["--name", "gone"]), "312");
-    assert_eq!(pids(&["--name", "gon"]), nobody);
+    assert_eq!(pids(&["--name", "gon"]), none("--name gon"));
+    assert_eq!(pids(&["7", "--name", "/^x/", "--children"]), none("PID 7 --name /^x/ --children"));
     assert_eq!(pids(&["--name", "/^(gon|bus)/"]), "267 312");
     assert_eq!(pids(&["--cgroup", "/system.slice"]), "267");
-    assert_eq!(pids(&["--cgroup", "/system"]), nobody);
+    assert_eq!(pids(&["--cgroup", "/system"]), none("--cgroup /system"));
     assert_eq!(pids(&["--cgroup", "/"]), "267 300");
     assert_eq!(pids(&["--unit", "ssh"]), "267");
     assert_eq!(pids(&["--unit", "session-1.scope"]), "300");
     assert_eq!(pids(&["--unit", "ssh", "--children"]), "267 300");
     assert_eq!(pids(&["--cgroup", "/", "--name", "/quoted/"]), "300");
-    assert_eq!(pids(&["--unit", "ssh", "--name", "gone"]), nobody);
+    assert_eq!(pids(&["--unit", "ssh", "--name", "gone"]), none("--name gone --unit ssh"));
     assert_eq!(pids(&["--unit", "ssh", "312"]), "267 312");
     assert!(system.said(&["list", "--name", "/(/"]).1.contains("invalid regular expression \"(\": "));
     assert_eq!(pids(&["--user", "nobody-of-that-name"]), "taskmon: unknown user \"nobody-of-that-name\"\n");

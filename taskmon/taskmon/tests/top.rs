@@ -120,7 +120,8 @@ fn a_frame() {
 fn failures_are_sentences() {
     let system = system();
     let (frame, errors, status) = once(&system, &["top", "--name", "nobody"], "80");
-    assert_eq!((frame.as_str(), errors.as_str(), status), ("", "taskmon: no monitored task is chosen by that\n", 1));
+    let expected = "taskmon: no monitored task matches --name nobody\n";
+    assert_eq!((frame.as_str(), errors.as_str(), status), ("", expected, 1));
     let (_, errors, status) = once(&system, &["top", "-i", "/no/such/file"], "80");
     assert!(status == 1 && errors.starts_with("taskmon: cannot read /no/such/file: "), "{errors}");
     for mistake in [&["top", "--sort", "nonsense"][..], &["top", "--interval", "0s"], &["top", "x"]] {
@@ -318,7 +319,7 @@ fn no_colours_if_nobody_wants_them() {
     let mut terminal = Terminal::top("NO_COLOR=1");
     terminal.shows("postgres");
     terminal.types(b"v?");
-    terminal.shows("keys and signs");
+    terminal.shows("keys and symbols");
     terminal.types(b"qq");
     let printed = terminal.ends_sound(0);
     assert!(!printed.contains("\x1b[38;") && !printed.contains("\x1b[48;"), "{printed:?}");
@@ -388,7 +389,7 @@ fn one_that_nobody_can_let_go_on_does_not_stop() {
     let mut terminal = Terminal { shell: taskmon, master: Some(pty.master.into()), printed: String::new(), system };
     terminal.shows("postgres");
     terminal.types(b"\x1a?");
-    terminal.shows("keys and signs");
+    terminal.shows("keys and symbols");
     terminal.types(b"qq");
     await_that("its end", || terminal.shell.try_wait().unwrap().is_some());
 }
@@ -437,7 +438,7 @@ fn what_is_typed_is_done() {
     terminal.types(b"a4712\r");
     terminal.shows("4712: not added: ");
     terminal.types(b"anobody\r");
-    terminal.shows("there is no process with the name nobody");
+    terminal.shows("no process has the name nobody");
     terminal.types(b"q");
     terminal.ends_sound(0);
 }

@@ -309,8 +309,7 @@ impl Drawing<'_> {
         let usage = [("peak", track.peak()), ("mean", track.mean())];
         let usage: Vec<String> =
             usage.iter().filter_map(|(what, usage)| Some(format!("{what} {}", text::percent((*usage)?)))).collect();
-        let usage =
-            if usage.is_empty() { "one sample: none can be told from it".to_owned() } else { usage.join(", ") };
+        let usage = if usage.is_empty() { "unknown, there is only one sample".to_owned() } else { usage.join(", ") };
         self.words(vec!["CPU usage, % of one processor:".to_owned(), usage], " ", Ink::None);
         self.cpu(all, 8, Scale::percent(track.peak().unwrap_or(0.0), 4));
         let (unit, bytes) = axes::unit(track.whole.rss.1);
@@ -329,9 +328,9 @@ impl Drawing<'_> {
         let of_tasks = || tracks.iter().filter(|(track, _)| track.pid.is_some());
         let highest = of_tasks().filter_map(|(track, _)| track.peak()).fold(0.0, f64::max);
         let most = of_tasks().map(|(track, _)| track.whole.rss.1).max().unwrap_or(0);
-        let full = if self.terminal.utf8 { "full height" } else { "from . to @" };
+        let full = if self.terminal.utf8 { "full height is" } else { ". to @ is 0 to" };
         let head =
-            ["CPU usage, % of one processor;".to_owned(), format!("mem: memory, {full} is {}", text::memory(most))];
+            ["CPU usage, % of one processor;".to_owned(), format!("mem: memory, {full} {}", text::memory(most))];
         self.words(head.to_vec(), " ", Ink::None);
         let lines = if tracks.len() <= 4 { 3 } else { 2 };
         for (track, all) in tracks {

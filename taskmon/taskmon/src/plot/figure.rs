@@ -250,7 +250,7 @@ impl Picture {
         let title = match (tracks.as_slice(), left) {
             ([track], _) => track.full_name(),
             (tracks, 0) => format!("{} tasks", tracks.len()),
-            _ => format!("{} tasks: the {} that used most, and the others", grouped(count as u64), shown),
+            _ => format!("{} tasks: the {} largest, and the sum of the others", grouped(count as u64), shown),
         };
         let samples = many(self.samples, "sample");
         let samples = match self.lost {

@@ -40,7 +40,7 @@ const COLUMNS: u32 = 80;
 pub fn demand(args: &Plot) {
     let narrow = args.width.filter(|&width| !args.ascii && width < NARROWEST);
     if let Some(width) = narrow {
-        cli::mistake("plot", &format!("--width {width}: a picture is {NARROWEST} pixels wide, or more"));
+        cli::mistake("plot", &format!("--width {width} is too small: a picture is at least {NARROWEST} pixels wide"));
     }
 }
 
@@ -97,7 +97,7 @@ pub fn plot(open: impl Fn() -> Result<Source, Failure>, args: &Plot, booted: Opt
     }
     let figure = picture
         .finish()
-        .ok_or_else(|| Failure::Other("there is nothing to draw: no samples were recorded then".to_owned()))?;
+        .ok_or_else(|| Failure::Other("nothing to draw: no samples of these tasks in this time range".to_owned()))?;
     let text = if args.ascii {
         let utf8 = utf8(|name| std::env::var_os(name));
         // (See no-color.org.)
@@ -109,7 +109,7 @@ pub fn plot(open: impl Fn() -> Result<Source, Failure>, args: &Plot, booted: Opt
         )
     } else {
         svg::draw(&figure, width, args.height).map_err(|needed| {
-            Failure::Other(format!("--height is too low for that many tasks and panels: it takes {needed}"))
+            Failure::Other(format!("--height is too small for this many tasks and panels: use {needed} or more"))
         })?
     };
     match args.output.as_deref().filter(|_| !stdout) {
@@ -149,7 +149,7 @@ fn gather(
             return source.demand();
         }
     }
-    Err(Failure::Other("stopped before all was read: nothing is drawn".to_owned()))
+    Err(Failure::Other("interrupted before all samples were read: nothing is drawn".to_owned()))
 }
 
 /// Whether the locale has UTF-8.

@@ -599,8 +599,7 @@ impl Drawing<'_> {
         // (Gaps speak for themselves, in the same place.)
         let gaps = track.spans.windows(2).any(|two| matches!(two, [before, after] if gap(before, after).is_some()));
         if !any && !gaps {
-            let why =
-                if track.spans.len() < 2 { "one sample: no usage can be told from it" } else { "no usage is known" };
+            let why = if track.spans.len() < 2 { "usage unknown, there is only one sample" } else { "usage unknown" };
             self.said(frame, f64::midpoint(frame.x, frame.right()), why);
         }
     }

@@ -608,7 +608,7 @@ fn colours_are_codes_beside_the_same_text() {
 fn nothing_to_draw() {
     assert!(picture(None, &[], 600).is_none());
     let texts = check(&svg::draw(&picture(None, &lone(), 600).unwrap(), 800, None).unwrap());
-    assert!(texts.contains(&"one sample: no usage can be told from it".to_owned()), "{texts:?}");
+    assert!(texts.contains(&"usage unknown, there is only one sample".to_owned()), "{texts:?}");
     // Of many with a sample each: what the others have is not left out.
     let made: Vec<Made> = (1..=100)
         .map(|pid| {

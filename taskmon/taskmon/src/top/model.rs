@@ -302,8 +302,10 @@ impl Model {
         let place = match self.places.get(&id) {
             Some(&place) => place,
             None if self.rows.len() >= MOST_TASKS => {
-                self.message =
-                    Some((format!("there are more than {MOST_TASKS} tasks: choose some, by --name or PID"), true));
+                self.message = Some((
+                    format!("only the first {MOST_TASKS} tasks are shown; select fewer by PID or --name"),
+                    true,
+                ));
                 return None;
             }
             None => {
@@ -713,7 +715,7 @@ impl Model {
                 }
             }
             Key::Char('a' | 'd') | Key::Delete if self.origin != Origin::Module => {
-                self.complain("a recording stays as it is: tasks are added and removed where the module is");
+                self.complain("a recording cannot be changed; to add or remove tasks: taskmon top without -i");
             }
             Key::Char('a') => self.mode = Mode::Add(String::new()),
             Key::Char('d') | Key::Delete => match self.selected {

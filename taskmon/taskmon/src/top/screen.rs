@@ -177,7 +177,7 @@ impl Signals {
             pipe::register(SIGWINCH, wake)?;
             Ok(Self { end, stop, go_on, woken })
         };
-        register().map_err(|e: io::Error| Failure::other("cannot handle signals", e))
+        register().map_err(|e: io::Error| Failure::other("cannot set up signal handling", e))
     }
 
     /// Takes note of those that woke us.

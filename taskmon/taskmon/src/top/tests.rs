@@ -279,9 +279,9 @@ fn screens() {
     });
     // What is too small, too.
     for (size, said) in [
-        ((39, 10), "39x10 is too small for taskmon top:\n40x10 at least\n"),
-        ((40, 9), "40x9 is too small for taskmon top: 40x10\nat least\n"),
-        ((10, 3), "10x3 is\ntoo small\nfor\n"),
+        ((39, 10), "39x10 is too small: taskmon top needs\nat least 40x10\n"),
+        ((40, 9), "40x9 is too small: taskmon top needs at\nleast 40x10\n"),
+        ((10, 3), "10x3 is\ntoo small:\ntaskmon\n"),
         ((1, 1), "1\n"),
     ] {
         let screen = text(&drawn(&mut module(&SOME, 9), size, true));

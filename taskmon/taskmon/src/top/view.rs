@@ -213,7 +213,7 @@ fn head_pieces(model: &Model, look: Look, columns: u16) -> (Vec<Piece>, Vec<Piec
         shown.push((format!("RSS {}", bytes(rss)), plain));
     }
     if !model.filter.is_empty() {
-        shown.push((format!("{} with \"{}\"", grouped(model.shown() as u64), model.filter), look.strong()));
+        shown.push((format!("{} for \"{}\"", grouped(model.shown() as u64), model.filter), look.strong()));
     }
     (source, shown)
 }
@@ -641,7 +641,7 @@ fn details(model: &Model, row: &Row) -> Vec<String> {
     let began = model.clock.timestamp(row.id.start).strftime("%Y-%m-%d %H:%M:%SZ");
     let state = values.map_or('-', |values| values.state.letter());
     let threads = row.counts.map_or(String::new(), |counts| format!("   {}", many(counts.threads.into(), "thread")));
-    lines.push(format!("state {state}{threads}   began {began}"));
+    lines.push(format!("state {state}{threads}   started {began}"));
     lines.push(format!("CPU time {} user, {} system", short(row.used.0), short(row.used.1)));
     if let Some(counts) = row.counts {
         lines.push(format!(
@@ -663,8 +663,10 @@ pub fn draw(frame: &mut Frame<'_>, model: &mut Model, look: Look) {
     let area = frame.area();
     let buffer = frame.buffer_mut();
     if area.width < LEAST.0 || area.height < LEAST.1 {
-        let text =
-            format!("{}x{} is too small for taskmon top: {}x{} at least", area.width, area.height, LEAST.0, LEAST.1);
+        let text = format!(
+            "{}x{} is too small: taskmon top needs at least {}x{}",
+            area.width, area.height, LEAST.0, LEAST.1
+        );
         for (y, line) in (area.y..area.bottom()).zip(fold(&text, area.width)) {
             put(buffer, area.x, y, &line, area.width, Style::new());
         }
@@ -713,7 +715,7 @@ fn draw_table(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         draw_row(buffer, Rect { y, height: 1, ..area }, model, row, look, chosen);
     }
     if model.shown() == 0 && area.height > 2 {
-        let text = empty(model, "a adds one");
+        let text = empty(model, "press a to add");
         put(buffer, area.x + 2, area.y + 2, &text, area.width.saturating_sub(2), Style::new());
     }
 }
@@ -721,12 +723,12 @@ fn draw_table(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
 /// Why the table is empty; `add` is what mends it where nothing is monitored.
 fn empty(model: &Model, add: &str) -> String {
     match (&model.origin, model.count().0) {
-        _ if !model.filter.is_empty() => "no name has that in it: Esc shows all",
-        (Origin::Module, 0) if model.chosen => "no monitored task is chosen by that",
-        (Origin::Module, 0) => return format!("no task is monitored yet: {add}"),
-        (Origin::File(_), 0) if model.reading.is_none() => "there is no sample in it",
+        _ if !model.filter.is_empty() => "no task matches: Esc shows all",
+        (Origin::Module, 0) if model.chosen => "no monitored task matches the selector",
+        (Origin::Module, 0) => return format!("no task is monitored: {add}"),
+        (Origin::File(_), 0) if model.reading.is_none() => "the recording has no samples",
         (_, 0) => "reading ...",
-        _ => "no task was recorded yet then",
+        _ => "no task was recorded yet at this time",
     }
     .to_owned()
 }
@@ -769,7 +771,7 @@ fn draw_foot(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) -> Opti
         Some(put(buffer, area.x, area.y, &text, area.width, look.strong()))
     };
     match &model.mode {
-        Mode::Filter(_) => return prompt(buffer, format!("names with: {}", model.filter)),
+        Mode::Filter(_) => return prompt(buffer, format!("filter by name or PID: {}", model.filter)),
         Mode::Add(text) => return prompt(buffer, format!("add PID or name: {text}")),
         Mode::Remove(id) => {
             let name = model.find(id).map_or("", |row| row.name.as_str());
@@ -798,7 +800,7 @@ fn draw_foot(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) -> Opti
         ("c m f", "sort"),
         ("/", "filter"),
         ("←→", "time"),
-        ("space", if model.at.is_some() { "go on" } else { "freeze" }),
+        ("space", if model.at.is_some() { "resume" } else { "freeze" }),
         ("enter", if model.large { "table" } else { "details" }),
         ("a d", "add, remove"),
         ("+-", "zoom"),
@@ -820,28 +822,28 @@ fn draw_foot(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) -> Opti
 
 /// Keys, and signs, and what they mean.
 const HELP: &[(&str, &str)] = &[
-    ("c m f p n", "sort by CPU, memory, faults, PID, name; the same again, or r: the other way round"),
-    ("up down", "select a task (also k, j; PgUp, PgDn: by pages)"),
-    ("g G", "select the first, whoever that is; the last"),
-    ("left right", "back and forth in time, by a column of the chart"),
-    ("[ ]", "the same by half a chart (also Shift and left, right)"),
-    ("Home End", "the oldest moment; now, or the end"),
-    ("space", "freeze this moment; go on"),
-    ("+ -", "less, more time in the charts"),
-    ("enter", "the selected task alone, in detail"),
-    ("/", "only tasks with some text in their names, or a PID"),
-    ("a", "add a process by its PID, or all with a name (/REGEX/)"),
-    ("d", "remove the selected task and its history"),
+    ("c m f p n", "sort by CPU, memory, faults, PID, name; again, or r: reverse"),
+    ("up down", "select a task (also k, j; PgUp and PgDn: by a page)"),
+    ("g G", "g keeps the first row selected; G selects the last task"),
+    ("left right", "go back and forward in time by a column of the chart"),
+    ("[ ]", "go back and forward by half a chart (also Shift with left, right)"),
+    ("Home End", "go to the oldest sample; to now, or to the end of the recording"),
+    ("space", "freeze this moment; resume"),
+    ("+ -", "show less, more time in the charts"),
+    ("enter", "show the selected task alone, with details; back"),
+    ("/", "show only tasks with a text in their names, or with a PID"),
+    ("a", "add a process by its PID, or all processes with a name (or /REGEX/)"),
+    ("d", "remove the selected task and its history, after a question"),
     ("Esc", "back"),
     ("q", "quit"),
     ("", ""),
-    ("%CPU", "usage of one processor; %USR, %SYS: in user mode, in the kernel"),
+    ("%CPU", "CPU usage in % of one processor; %USR: user mode, %SYS: kernel"),
     ("RSS", "resident memory"),
-    ("FLT/S", "page faults a second"),
-    ("LOST", "samples missed or reclaimed, not those that made room for newer ones"),
-    ("-", "not known, or the task has exited"),
-    ("▁▂▃▄▅▆▇", "the highest usage in each column of time; ▇: a processor or more; ·: samples are missing"),
-    ("█ ▒ ╹", "user, system, peak; X: the task's exit; ·: samples are missing"),
+    ("FLT/S", "page faults per second"),
+    ("LOST", "samples missed or reclaimed; evicted samples do not count"),
+    ("-", "unknown, or the task has exited"),
+    ("▁▂▃▄▅▆▇", "highest CPU usage in each column of time; ▇: one processor or more; ·: samples are missing"),
+    ("█ ▒ ╹", "user, system, peak; X: the task exited; ·: samples are missing"),
 ];
 
 /// Words in lines of at most `columns`.
@@ -863,7 +865,7 @@ fn fold(text: &str, columns: u16) -> Vec<String> {
 
 /// Draws the help from some line on; gives the line, not behind the last.
 fn draw_help(buffer: &mut Buffer, area: Rect, line: usize, look: Look) -> usize {
-    put(buffer, area.x, area.y, "taskmon top: keys and signs", area.width, look.strong());
+    put(buffer, area.x, area.y, "taskmon top: keys and symbols", area.width, look.strong());
     let indent = 12;
     let wide = area.width.saturating_sub(indent + 1);
     let lines: Vec<(&str, String)> = HELP
@@ -900,7 +902,7 @@ pub fn plain<E>(model: &Model, columns: u16, mut give: impl FnMut(&str) -> Resul
     line(&|buffer| draw_header(buffer, area, model, look))?;
     if model.shown() == 0 {
         return line(&|buffer| {
-            put(buffer, 2, 0, &empty(model, "taskmon add adds one"), columns.saturating_sub(2), Style::new());
+            put(buffer, 2, 0, &empty(model, "taskmon add PID"), columns.saturating_sub(2), Style::new());
         });
     }
     for row in model.all() {
