@@ -17,6 +17,7 @@ use crate::output::Whole;
 use crate::output::Writer;
 use crate::rate::Point;
 use crate::rate::Series;
+use crate::record::plural;
 use crate::signals::Stop;
 use crate::source::Source;
 use crate::times::Clock;
@@ -145,7 +146,9 @@ impl<W: Write> Records<W> {
     pub fn point(&mut self, point: &Point, name: Option<&str>) -> io::Result<()> {
         let Point { sample, rates, lost, .. } = point;
         if self.gaps && *lost > 0 {
-            self.writer.remark(&format!("# pid {}: {lost} samples are missing", sample.pid));
+            let samples = plural(*lost, "sample");
+            let are = if *lost == 1 { "is" } else { "are" };
+            self.writer.remark(&format!("# pid {}: {samples} {are} missing", sample.pid));
         }
         let raw = self.raw;
         let either = |count: u64, rate: Option<f64>| if raw { count.into() } else { rate.into() };
