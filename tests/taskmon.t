@@ -149,7 +149,7 @@ case_add_and_remove_by_pid() {
 	./taskmon remove 1 "$PID" >"$T/out"
 	same said "$(sort "$T/out")" "$(printf '%s\n' "1: removed" "$PID: removed" | sort)"
 	same tasks "$(monitored)" 2
-	says 1 "taskmon: $PID: not removed: it is not monitored" ./taskmon remove "$PID"
+	says 1 "taskmon: $PID: not removed: not monitored" ./taskmon remove "$PID"
 }
 
 case_add_and_remove_by_name() {
@@ -226,7 +226,7 @@ case_add_by_user() {
 	./taskmon remove --user nobody >"$T/out"
 	same said "$(cat "$T/out")" "$!: removed"
 	./taskmon add --user nobody --name nothing >"$T/out" 2>"$T/errors" && fail "both need not match"
-	says 1 'taskmon: there is no user "nonsense"' ./taskmon add --user nonsense
+	says 1 'taskmon: unknown user "nonsense"' ./taskmon add --user nonsense
 	# Root's are many, the program itself is not among them, and none is missed.
 	./taskmon add --user root >"$T/out"
 	grep -v ': added$' "$T/out" | grep -v ': exited before it was added$' && fail "something else is said"
