@@ -83,7 +83,7 @@ taskmon_build() {
 }
 
 # taskmon_build_quick: sets TASKMON to a program for a demonstration: the released one if there is one that is current,
-# else one of the profile `quick`, which takes a fifth of the processor time to build.
+# else one of the profile `quick`, which takes less than half of the processor time to build.
 taskmon_build_quick() {
 	TASKMON=$TOP/build/taskmon/taskmon
 	taskmon_lock
