@@ -57,20 +57,30 @@ stage() {
 # others are stopped. Variables that they set are lost; what they put into the cache stays, so the
 # caller calls them again, one after the other, for the variables.
 together() {
-	local function
+	local function pid caller=$BASHPID
 	TOGETHER=()
 	trap together_stop EXIT
+	# A function that fails sends this signal, which interrupts the wait for another one.
+	trap 'exit 1' USR1
 	for function; do
-		# In a process group each: an interrupt ends all of it.
+		# Each function gets a process group, so that all of its processes can be stopped.
 		set -m
-		"$function" </dev/null &
+		{
+			# The function must not be tested by `if` or `||`, which would turn `set -e` off inside.
+			set +e
+			(set -e && "$function")
+			(($? == 0)) || {
+				kill -USR1 "$caller"
+				exit 1
+			}
+		} </dev/null &
 		set +m
 		TOGETHER+=($!)
 	done
-	for _ in "${TOGETHER[@]}"; do
-		wait -n || exit
+	for pid in "${TOGETHER[@]}"; do
+		wait "$pid" || exit 1
 	done
-	trap - EXIT
+	trap - EXIT USR1
 }
 
 together_stop() {
