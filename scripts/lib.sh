@@ -55,10 +55,10 @@ stage() {
 
 # together FUNCTION...: runs functions side by side, and waits for all of them. If one fails, the
 # others are stopped. Variables that they set are lost; what they put into the cache stays, so the
-# caller calls them again, one after the other, for the variables.
+# caller calls them again, one after the other, for the variables. The caller must have no traps for
+# EXIT and USR1.
 together() {
-	local function pid caller=$BASHPID
-	TOGETHER=()
+	local function parent pid pids=() caller=$BASHPID
 	trap together_stop EXIT
 	# A function that fails sends this signal, which interrupts the wait for another one.
 	trap 'exit 1' USR1
@@ -70,14 +70,16 @@ together() {
 			set +e
 			(set -e && "$function")
 			(($? == 0)) || {
-				kill -USR1 "$caller"
+				# If the caller was killed, its PID may belong to another process by now.
+				read -r _ _ _ parent _ <"/proc/$BASHPID/stat"
+				[[ $parent != "$caller" ]] || kill -USR1 "$caller"
 				exit 1
 			}
 		} </dev/null &
 		set +m
-		TOGETHER+=($!)
+		pids+=($!)
 	done
-	for pid in "${TOGETHER[@]}"; do
+	for pid in "${pids[@]}"; do
 		wait "$pid" || exit 1
 	done
 	trap - EXIT USR1
@@ -85,7 +87,7 @@ together() {
 
 together_stop() {
 	local group
-	for group in "${TOGETHER[@]}"; do
+	for group in $(jobs -p); do
 		kill -- "-$group" 2>/dev/null || :
 	done
 	wait

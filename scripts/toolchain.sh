@@ -76,7 +76,11 @@ toolchain_bootstrap() {
 }
 
 toolchain_make() {
+	local use
 	need mmdebstrap:mmdebstrap unshare:util-linux
+	# Waits for commands that run in it now (see toolchain_run).
+	exec {use}>"$CACHE/lock.use-toolchain-$TOOLCHAIN_SUITE"
+	flock "$use"
 	discard "$TOOLCHAIN"
 	trap 'discard "$TOOLCHAIN"' EXIT
 	mkdir -p "$TOOLCHAIN"
@@ -84,10 +88,13 @@ toolchain_make() {
 		die "could not make the toolchain directory (see above); check the network, and that $CACHE has 2 GB of free space"
 	toolchain_versions "$TOOLCHAIN/root" | complete "$TOOLCHAIN"
 	trap - EXIT
+	exec {use}>&-
 }
 
 # toolchain_remake: makes the directory again, if the kernel was built with newer tools than it has.
 toolchain_remake() {
+	# The caller holds the lock of the kernel, whose descriptor is in LOCK_FD.
+	local LOCK_FD
 	[[ $TOOLCHAIN != / ]] || return 0
 	TOOLCHAIN=${TOOLCHAIN%/root}
 	lock "toolchain-$TOOLCHAIN_SUITE"
@@ -98,7 +105,8 @@ toolchain_remake() {
 }
 
 # toolchain_run COMMAND...: runs COMMAND with the toolchain, in the present working directory. The
-# project and the cache have the same paths inside as outside.
+# project and the cache have the same paths inside as outside. The toolchain directory is not made
+# again while COMMAND runs.
 toolchain_run() {
 	local environment=("HOME=${HOME:-/}" "TERM=${TERM:-dumb}" LC_ALL=C.UTF-8
 		PATH=/usr/sbin:/usr/bin:/sbin:/bin)
@@ -107,7 +115,7 @@ toolchain_run() {
 		return
 	fi
 	# shellcheck disable=SC2016
-	unshare --mount --propagation private -- bash -c '
+	flock --shared --no-fork "$CACHE/lock.use-toolchain-$TOOLCHAIN_SUITE" unshare --mount --propagation private -- bash -c '
 		set -e
 		root=$1 cwd=$2 shared=("$3" "$4")
 		shift 4

@@ -14,7 +14,8 @@ use nix::time::clock_gettime;
 pub fn duration(text: &str) -> Result<Duration, String> {
     let bad = || "expected a duration such as 10ms, 1s or 5m".to_owned();
     let duration = text.parse::<SignedDuration>().map_err(|_| bad())?;
-    Duration::try_from(duration).ok().filter(|d| !d.is_zero()).ok_or_else(bad)
+    let duration = Duration::try_from(duration).map_err(|_| bad())?;
+    if duration.is_zero() { Err("the duration must be longer than 0".to_owned()) } else { Ok(duration) }
 }
 
 /// A point in time on the command line.

@@ -720,7 +720,7 @@ fn draw_table(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
     }
 }
 
-/// Why the table is empty; `add` is what mends it where nothing is monitored.
+/// Why the table is empty; `add` fixes it if nothing is monitored.
 fn empty(model: &Model, add: &str) -> String {
     match (&model.origin, model.count().0) {
         _ if !model.filter.is_empty() => "no task matches: Esc shows all",
