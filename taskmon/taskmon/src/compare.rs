@@ -96,11 +96,14 @@ impl FromStr for Limit {
                 None => {
                     limit.more += match measure.unit() {
                         Unit::Nanoseconds => {
-                            let bad = |_| format!("\"{part}\": expected a share or a duration, such as 10%, 50ms or 10%+50ms");
+                            let bad = |_| {
+                                format!("\"{part}\": expected a share or a duration, such as 10%, 50ms or 10%+50ms")
+                            };
                             duration(part).map_err(bad)?.as_nanos() as f64
                         }
                         Unit::Bytes => {
-                            let bad = |_| format!("\"{part}\": expected a share or a size, such as 10%, 1MiB or 10%+1MiB");
+                            let bad =
+                                |_| format!("\"{part}\": expected a share or a size, such as 10%, 1MiB or 10%+1MiB");
                             size(part).map_err(bad)? as f64
                         }
                         Unit::Count => number(part)?,
