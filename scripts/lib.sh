@@ -69,6 +69,7 @@ together() {
 			# The function must not be tested by `if` or `||`, which would turn `set -e` off inside.
 			set +e
 			(set -e && "$function")
+			# shellcheck disable=SC2181
 			(($? == 0)) || {
 				# If the caller was killed, its PID may belong to another process by now.
 				read -r _ _ _ parent _ <"/proc/$BASHPID/stat"
