@@ -61,6 +61,14 @@ pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
         .filter_map(|line| Some((line.strip_suffix(b"\n")?, line.len())))
 }
 
+/// Whether a write of `size` bytes may be a piece of a longer one, and its last line be cut off.
+///
+/// The C library writes in pieces of 4,096 bytes (`st_blksize`), or a multiple of that. sysfs passes at
+/// most a page of a write, which is a multiple of that, too.
+pub(crate) fn is_cut(size: usize) -> bool {
+    size > 0 && size % 4096 == 0
+}
+
 /// Parses a PID as `/proc` writes it: a decimal number from 1 on, without a sign or leading zeros.
 pub(crate) fn parse_pid(digits: &[u8]) -> Result<i32> {
     if digits.first() == Some(&b'0') {
@@ -146,6 +154,16 @@ mod tests {
         assert_eq!(Command::parse(b""), Err(EINVAL));
         assert_eq!(Command::parse(b" "), Err(EINVAL));
         assert_eq!(Command::parse(&[b' '; 64]), Err(EINVAL));
+    }
+
+    #[test]
+    fn a_write_of_whole_pages_may_be_cut() {
+        for size in [4096, 8192, 65536] {
+            assert!(is_cut(size));
+        }
+        for size in [0, 1, 64, 4095, 4097, 8191] {
+            assert!(!is_cut(size));
+        }
     }
 
     /// Of all bytes, put before and behind a number, only ASCII blanks do not matter.

@@ -3,8 +3,10 @@
 //! How the time that a task ran is split into user and system time.
 //!
 //! The scheduler measures how long a task ran to the nanosecond; the tick only counts in which mode
-//! it met the task. As `cputime_adjust()` of `kernel/sched/cputime.c`, this takes the sum from the
-//! former and the ratio from the latter, and never lets a part decrease.
+//! it met the task. (On a nohz_full processor, the kernel measures the time in each mode, too. But
+//! that includes interrupts, and the scheduler's sum may be a second old.) As `cputime_adjust()` of
+//! `kernel/sched/cputime.c`, this takes the sum from the former and the ratio from the latter, and
+//! never lets a part decrease.
 
 use crate::wrappers::{
     math::mul_u64_u64_div_u64,

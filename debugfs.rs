@@ -3,7 +3,8 @@
 //! The files in debugfs.
 //!
 //! `taskmonitor`: reading gives all histories, writing takes commands. `taskmonitor_follow`: the same
-//! lines, as they come. `taskmonitor_tasks`: a line for each task.
+//! lines, as they come. `taskmonitor_tasks`: a line for each task. `taskmonitor_stats`: what is in force,
+//! and what the module has done and holds.
 
 use kernel::{
     prelude::*,
@@ -17,6 +18,7 @@ use kernel::{
 
 use crate::{
     command::{
+        is_cut,
         lines,
         Command,
         MAX_LINE, //
@@ -30,6 +32,9 @@ use crate::{
         Tasks, //
     },
     sample::Sample,
+    set::Group,
+    stats,
+    stats::Stats,
     text::Line,
     wrappers::{
         debugfs::{
@@ -53,6 +58,7 @@ pub(crate) struct Files {
     _history: File<HistoryFile>,
     _follow: File<FollowFile>,
     _tasks: File<TasksFile>,
+    _stats: File<StatsFile>,
 }
 
 impl Files {
@@ -82,6 +88,13 @@ impl Files {
                 module,
                 Functions::read(),
                 monitor.clone(),
+            )?,
+            _stats: File::new(
+                c"taskmonitor_stats",
+                0o400,
+                module,
+                Functions::read(),
+                Arc::new(stats::Source::new(module, monitor.clone()), GFP_KERNEL)?,
             )?,
         })
     }
@@ -156,6 +169,7 @@ impl Write for HistoryFile {
     fn write(monitor: &Monitor, mut input: UserSliceReader, first: bool) -> Result<usize> {
         // Some lines at a time; none that is longer than a command fits in.
         let mut buffer = [0; 4 * MAX_LINE];
+        let size = input.len();
         let mut filled = 0;
         let mut done = 0;
         let result = loop {
@@ -184,10 +198,9 @@ impl Write for HistoryFile {
             if input.is_empty() {
                 break match rest {
                     [] => Ok(()),
-                    _ if !first => Err(EINVAL),
-                    line => Command::parse(line)
-                        .and_then(|command| monitor.command(command))
-                        .inspect(|()| done += line.len()),
+                    line => monitor
+                        .last_command(line, first, size)
+                        .map(|taken| done += taken),
                 };
             }
             buffer.copy_within(taken..filled, 0);
@@ -219,6 +232,24 @@ impl Monitor {
         }
         (done, Ok(()))
     }
+
+    /// Handles the last line of a write of `size` bytes, which has no newline. Returns how many bytes
+    /// of it were carried out: all or, if the write cuts it off, none.
+    ///
+    /// Only the first write on an open file may lack its last newline. Who writes `-1234` in pieces
+    /// does not mean `-12`.
+    ///
+    /// Context: may sleep.
+    pub(crate) fn last_command(&self, line: &[u8], first: bool, size: usize) -> Result<usize> {
+        if is_cut(size) && line.len() <= MAX_LINE {
+            return Ok(0);
+        }
+        if !first {
+            return Err(EINVAL);
+        }
+        self.command(Command::parse(line)?)?;
+        Ok(line.len())
+    }
 }
 
 struct FollowFile;
@@ -228,7 +259,7 @@ impl Operations for FollowFile {
     type Sequence = Lines<Follower>;
 
     fn open(monitor: ArcBorrow<'_, Monitor>) -> Result<Lines<Follower>> {
-        Ok(Lines::of(Follower::new(monitor.into())))
+        Ok(Lines::of(Follower::new(monitor.into())?))
     }
 }
 
@@ -298,10 +329,57 @@ impl Sequence for Lines<Tasks> {
             return Ok(());
         };
         let pid = seen_number(&status.pid);
+        let tgid = match &status.group {
+            Group::Own => pid,
+            Group::Process(group) => seen_number(group),
+            Group::Gone => 0,
+        };
         self.line.clear();
-        status.line(pid, &mut self.line)?;
+        status.line(pid, tgid, &mut self.line)?;
         out.write(self.line.bytes());
         Ok(())
+    }
+}
+
+struct StatsFile;
+
+impl Operations for StatsFile {
+    type Data = stats::Source;
+    type Sequence = Lines<StatsReader>;
+
+    fn open(source: ArcBorrow<'_, stats::Source>) -> Result<Lines<StatsReader>> {
+        Ok(Lines::of(StatsReader {
+            source: source.into(),
+            stats: None,
+        }))
+    }
+}
+
+/// A reader of the statistics, which are one record.
+struct StatsReader {
+    source: Arc<stats::Source>,
+    /// The statistics at the first read.
+    stats: Option<KBox<Stats>>,
+}
+
+impl Sequence for Lines<StatsReader> {
+    fn start(&mut self, position: u64, read: u64) -> Result<bool> {
+        if position == 0 && (read == 0 || self.reader.stats.is_none()) {
+            let stats = Stats::of(&self.reader.source);
+            self.reader.stats = Some(KBox::new(stats, GFP_KERNEL_ACCOUNT)?);
+        }
+        Ok(position == 0)
+    }
+
+    fn next(&mut self) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn show(&mut self, out: &mut Output<'_>) -> Result {
+        match &self.reader.stats {
+            Some(stats) => stats.lines(&mut self.line, |part| out.write(part)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -319,6 +397,29 @@ mod tests {
         assert_eq!(monitor.set().len(), 0);
         assert_eq!(monitor.commands(b"2\n1\n-2\nst"), (7, Ok(())));
         assert_eq!(monitor.set().len(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn only_in_a_first_write_the_last_line_is_a_command() -> Result {
+        let monitor = monitor()?;
+        assert_eq!(monitor.last_command(b"stop", false, 4), Err(EINVAL));
+        assert!(monitor.is_sampling());
+        assert_eq!(monitor.last_command(b"stop", true, 4), Ok(4));
+        assert!(!monitor.is_sampling());
+        assert_eq!(monitor.last_command(b"nonsense", true, 8), Err(EINVAL));
+        Ok(())
+    }
+
+    #[test]
+    fn a_line_that_a_write_cuts_off_is_no_command() -> Result {
+        let monitor = monitor()?;
+        for first in [true, false] {
+            assert_eq!(monitor.last_command(b"stop", first, 4096), Ok(0));
+            assert_eq!(monitor.last_command(&[b' '; 64], first, 8192), Ok(0));
+            assert_eq!(monitor.last_command(&[b' '; 65], first, 8192), Err(EINVAL));
+        }
+        assert!(monitor.is_sampling());
         Ok(())
     }
 

@@ -6,6 +6,11 @@
 //! reader is told so (a read returns 0), and the next pass begins. Who polls goes on to the next pass
 //! without being told. For each task it keeps a place in the history, so that a pass costs a look at
 //! each task, and what is new.
+//!
+//! A follower has no more places than there were tasks when it last looked at them, and room for less than
+//! twice as many. Its memory is charged to the memory cgroup of the task that opens, reads or polls the file.
+
+use core::mem::size_of;
 
 use kernel::{
     prelude::*,
@@ -21,10 +26,7 @@ use crate::{
         Place,
         Sample, //
     },
-    set::{
-        Monitored,
-        BATCH, //
-    },
+    set::Monitored,
 };
 
 /// How far it is with a task.
@@ -85,12 +87,19 @@ pub(crate) struct Follower {
     told: Option<u64>,
     /// How often it looked at all tasks.
     looks: u64,
+    /// The bytes for the places, as the monitor counts them.
+    bytes: usize,
 }
 
 impl Follower {
-    pub(crate) fn new(monitor: Arc<Monitor>) -> Self {
-        monitor.follow();
-        Self {
+    /// Makes a follower that begins with the oldest sample that there is.
+    ///
+    /// # Errors
+    ///
+    /// - `ENFILE`: there are as many followers as there may be.
+    pub(crate) fn new(monitor: Arc<Monitor>) -> Result<Self> {
+        monitor.follow()?;
+        Ok(Self {
             monitor,
             spots: KVVec::new(),
             due: Heap::new(),
@@ -98,12 +107,25 @@ impl Follower {
             owed: false,
             told: None,
             looks: 0,
-        }
+            bytes: 0,
+        })
     }
 
     /// Goes back to the oldest sample that there is.
     pub(crate) fn rewind(&mut self) {
-        *self = Self::new(self.monitor.clone());
+        self.spots.clear();
+        self.due.clear();
+        self.until = 0;
+        self.owed = false;
+        self.told = None;
+    }
+
+    /// Tells the monitor how many bytes the places take.
+    fn count_bytes(&mut self) {
+        let spots = self.spots.capacity().saturating_mul(size_of::<Spot>());
+        let bytes = spots.saturating_add(self.due.bytes());
+        self.monitor.resize_follower(self.bytes, bytes);
+        self.bytes = bytes;
     }
 
     /// Takes up where the reader is, which has read `read` bytes. False if there is nothing to be read
@@ -150,7 +172,9 @@ impl Follower {
             return Ok(false);
         }
         let until = self.look(Spot::go_on)?;
-        self.due.make_room(self.spots.len())?;
+        let room = self.due.make_room(self.spots.len());
+        self.count_bytes();
+        room?;
         self.until = until;
         for (i, spot) in self.spots.iter_mut().enumerate() {
             if let Some(sample) = spot.sample() {
@@ -169,43 +193,76 @@ impl Follower {
         Ok(there)
     }
 
-    /// Calls `f` with each task and the spot for it. Drops the spots of tasks that are monitored no
-    /// more. Returns the time of the last sample that was there at the beginning.
+    /// Calls `f` with each task that is there at the beginning, and the spot for it. Drops the spots of tasks
+    /// that are monitored no more. Returns the time of the last sample that was there at the beginning.
     ///
-    /// What [`Self::due`] says is void behind this.
+    /// After success, what [`Self::due`] says is void. After an error, nothing has changed.
     fn look(&mut self, f: impl Fn(&mut Spot, &Monitored)) -> Result<u64> {
         let set = self.monitor.set();
-        let (until, tasks) = (set.last_time(), set.len());
+        let (until, tasks, last) = (set.last_time(), set.len(), set.last_number());
         drop(set);
+        // Only these tasks get a spot, after the spots of tasks that are gone are dropped. So this is enough.
+        let room = tasks.saturating_sub(self.spots.len());
+        let reserved = self.spots.reserve(room, GFP_KERNEL_ACCOUNT);
+        self.count_bytes();
+        reserved?;
         self.looks = self.looks.wrapping_add(1);
         let look = self.looks;
-        // Numbers count up: tasks that are new come behind those that have a spot.
-        let (mut known, mut next) = (0, Some(0));
-        while let Some(from) = next {
-            let room = tasks.saturating_sub(self.spots.len()).max(BATCH);
-            self.spots.reserve(room, GFP_KERNEL)?;
-            let spots = &mut self.spots;
-            next = self.monitor.set().visit(from, |number, task| {
-                if spots.get(known).is_some_and(|spot| spot.number < number) {
-                    // Some in between are gone, maybe very many.
-                    known = spots.partition_point(|spot| spot.number < number);
-                }
-                if known == spots.len() {
-                    // There is room.
-                    let _ = spots.push_within_capacity(Spot::new(number, task));
-                }
-                if let Some(spot) = spots.get_mut(known) {
-                    spot.look = look;
-                    f(spot, task);
-                }
-                known += 1;
-                true
-            });
-        }
+
+        // Numbers count up: those of new tasks are higher than those of tasks that have a spot, and those of tasks
+        // that are added meanwhile are higher than `last`.
+        let known = self.spots.last().map(|spot| spot.number);
+        self.look_at_known(known, look, &f);
         if self.spots.iter().any(|spot| spot.look != look) {
             self.spots.retain(|spot| spot.look == look);
         }
+        let first = known.map_or(0, |known| known.saturating_add(1));
+        self.look_at_new(first, last, look, &f);
         Ok(until)
+    }
+
+    /// Calls `f` with the tasks up to number `last` that have a spot, and marks these spots with `look`.
+    fn look_at_known(&mut self, last: Option<u64>, look: u64, f: impl Fn(&mut Spot, &Monitored)) {
+        let spots = &mut self.spots;
+        let (mut at, mut next) = (0, Some(0));
+        while let Some(from) = next.filter(|from| Some(*from) <= last) {
+            next = self.monitor.set().visit(from, |number, task| {
+                if spots.get(at).is_some_and(|spot| spot.number < number) {
+                    // Some in between are gone, maybe very many.
+                    at = spots.partition_point(|spot| spot.number < number);
+                }
+                if let Some(spot) = spots.get_mut(at).filter(|spot| spot.number == number) {
+                    spot.look = look;
+                    f(spot, task);
+                    at += 1;
+                }
+                Some(number) < last
+            });
+        }
+    }
+
+    /// Gives a spot to the tasks from number `first` to `last`, and calls `f` with them. There must be room.
+    fn look_at_new(
+        &mut self,
+        first: u64,
+        last: Option<u64>,
+        look: u64,
+        f: impl Fn(&mut Spot, &Monitored),
+    ) {
+        let spots = &mut self.spots;
+        let mut next = Some(first);
+        while let Some(from) = next.filter(|from| Some(*from) <= last) {
+            next = self.monitor.set().visit(from, |number, task| {
+                if Some(number) <= last {
+                    let mut spot = Spot::new(number, task);
+                    spot.look = look;
+                    f(&mut spot, task);
+                    // Cannot fail: there is room.
+                    let _ = spots.push_within_capacity(spot);
+                }
+                Some(number) < last
+            });
+        }
     }
 
     /// Goes on to the next sample; false if the pass is through.
@@ -268,6 +325,7 @@ impl Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
+        self.monitor.resize_follower(self.bytes, 0);
         self.monitor.unfollow();
     }
 }
@@ -320,7 +378,7 @@ mod tests {
 
     #[test]
     fn without_tasks_there_is_nothing() -> Result {
-        let mut follower = Follower::new(monitor()?);
+        let mut follower = Follower::new(monitor()?)?;
         assert_eq!(follower.resume(1), Ok(false));
         assert_eq!(follower.resume(1), Ok(false));
         assert!(!follower.is_ready());
@@ -333,7 +391,7 @@ mod tests {
     fn instants_are_merged_and_a_pass_ends() -> Result {
         let monitor = two_tasks()?;
         sample(&monitor, 1, 2);
-        let mut follower = Follower::new(monitor.clone());
+        let mut follower = Follower::new(monitor.clone())?;
         assert_eq!(follower.resume(1), Ok(true));
         // It takes up where it is.
         assert_eq!(follower.resume(1), Ok(true));
@@ -350,7 +408,7 @@ mod tests {
     #[test]
     fn a_pass_shows_what_there_was_when_it_began() -> Result {
         let monitor = two_tasks()?;
-        let mut follower = Follower::new(monitor.clone());
+        let mut follower = Follower::new(monitor.clone())?;
         assert_eq!(follower.resume(1), Ok(true));
         sample(&monitor, 1, 40);
         assert!(shows(&mut follower, [(A, 0), (B, 0)]));
@@ -365,7 +423,7 @@ mod tests {
     #[test]
     fn whoever_polls_goes_on_without_being_told() -> Result {
         let monitor = two_tasks()?;
-        let mut follower = Follower::new(monitor.clone());
+        let mut follower = Follower::new(monitor.clone())?;
         assert!(follower.is_ready());
         assert_eq!(follower.resume(1), Ok(true));
         assert!(shows(&mut follower, [(A, 0), (B, 0)]));
@@ -381,7 +439,7 @@ mod tests {
     fn a_task_that_comes_is_followed_from_its_beginning() -> Result {
         let monitor = monitor()?;
         monitor.command(Command::Add(A))?;
-        let mut follower = Follower::new(monitor.clone());
+        let mut follower = Follower::new(monitor.clone())?;
         assert!(follower.is_ready());
         assert!(shows(&mut follower, [(A, 0)]));
         monitor.command(Command::Add(B))?;
@@ -394,7 +452,7 @@ mod tests {
     #[test]
     fn a_task_that_goes_is_dropped() -> Result {
         let monitor = two_tasks()?;
-        let mut follower = Follower::new(monitor.clone());
+        let mut follower = Follower::new(monitor.clone())?;
         assert!(follower.is_ready());
         assert!(shows(&mut follower, [(A, 0), (B, 0)]));
         monitor.command(Command::Remove(A))?;
@@ -410,11 +468,51 @@ mod tests {
         Ok(())
     }
 
+    /// More than twice as many it never takes; here, each one that comes is in the place of one that goes.
+    #[test]
+    fn there_is_a_place_for_each_task_and_no_other() -> Result {
+        let monitor = two_tasks()?;
+        let mut follower = Follower::new(monitor.clone())?;
+        assert_eq!(follower.bytes, 0);
+        for instant in 1..50 {
+            assert!(follower.is_ready());
+            while follower.advance() {}
+            assert_eq!((follower.spots.len(), follower.spots.capacity()), (2, 2));
+            let task = if instant % 2 == 0 { A } else { B };
+            monitor.command(Command::Remove(task))?;
+            monitor.command(Command::Add(task))?;
+            sample(&monitor, instant, instant);
+        }
+        assert_eq!(follower.bytes, 2 * (size_of::<Spot>() + 16));
+        assert_eq!(monitor.activity().follower_bytes, follower.bytes);
+        follower.rewind();
+        follower.skip()?;
+        assert_eq!(monitor.activity().followers, 1);
+        drop(follower);
+        let activity = monitor.activity();
+        assert_eq!((activity.followers, activity.follower_bytes), (0, 0));
+        Ok(())
+    }
+
+    #[test]
+    fn followers_are_up_to_128() -> Result {
+        let monitor = monitor()?;
+        let mut followers = KVec::new();
+        for _ in 0..128 {
+            followers.push(Follower::new(monitor.clone())?, GFP_KERNEL)?;
+        }
+        assert!(Follower::new(monitor.clone()).is_err_and(|error| error == ENFILE));
+        assert_eq!(monitor.activity().followers, 128);
+        drop(followers.pop());
+        drop(Follower::new(monitor)?);
+        Ok(())
+    }
+
     #[test]
     fn print_does_not_matter() -> Result {
         let monitor = two_tasks()?;
         monitor.command(Command::Print(A))?;
-        let mut follower = Follower::new(monitor);
+        let mut follower = Follower::new(monitor)?;
         assert!(follower.is_ready());
         assert!(shows(&mut follower, [(A, 0), (B, 0)]));
         Ok(())
@@ -424,7 +522,7 @@ mod tests {
     fn what_is_reclaimed_is_a_gap() -> Result {
         let monitor = monitor()?;
         monitor.command(Command::Add(A))?;
-        let mut follower = Follower::new(monitor.clone());
+        let mut follower = Follower::new(monitor.clone())?;
         assert!(follower.is_ready());
         assert!(shows(&mut follower, [(A, 0)]));
         let (last, ends) = fill(&monitor, 1, 4)?;
@@ -441,7 +539,7 @@ mod tests {
     #[test]
     fn what_is_cleared_is_a_gap() -> Result {
         let monitor = two_tasks()?;
-        let mut follower = Follower::new(monitor.clone());
+        let mut follower = Follower::new(monitor.clone())?;
         assert!(follower.is_ready());
         assert!(shows(&mut follower, [(A, 0), (B, 0)]));
         sample(&monitor, 1, 60);
@@ -457,7 +555,7 @@ mod tests {
     fn skipping_goes_behind_what_is_there() -> Result {
         let monitor = two_tasks()?;
         sample(&monitor, 1, 40);
-        let mut follower = Follower::new(monitor.clone());
+        let mut follower = Follower::new(monitor.clone())?;
         follower.skip()?;
         assert!(!follower.is_ready());
         assert_eq!(follower.resume(1), Ok(false));
@@ -475,7 +573,7 @@ mod tests {
     #[test]
     fn rewinding_begins_anew() -> Result {
         let monitor = two_tasks()?;
-        let mut follower = Follower::new(monitor);
+        let mut follower = Follower::new(monitor)?;
         assert!(follower.is_ready());
         assert!(shows(&mut follower, [(A, 0), (B, 0)]));
         follower.rewind();

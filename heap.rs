@@ -18,10 +18,18 @@ impl<T> Heap<T> {
         }
     }
 
-    /// Makes room for `len` items in all. Context: may sleep. Errors: `ENOMEM`.
+    /// Makes room for `len` items in all, which is charged to the memory cgroup of the current task.
+    /// Context: may sleep. Errors: `ENOMEM`.
     pub(crate) fn make_room(&mut self, len: usize) -> Result {
         let more = len.saturating_sub(self.items.len());
-        Ok(self.items.reserve(more, GFP_KERNEL)?)
+        Ok(self.items.reserve(more, GFP_KERNEL_ACCOUNT)?)
+    }
+
+    /// Returns the bytes that are allocated for items.
+    pub(crate) fn bytes(&self) -> usize {
+        self.items
+            .capacity()
+            .saturating_mul(core::mem::size_of::<(u64, T)>())
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -49,15 +49,22 @@ use crate::{
         BATCH,
         THREADS_A_TASK, //
     },
+    stats::Activity,
     wrappers::{
         mempool::Pool,
+        mm::DropBatch,
         pid::{
             NamespaceId,
             Pid, //
         },
+        slab::rbtree_node_size,
+        task::runtime,
         timekeeping::monotonic_ns,
     },
 };
+
+/// Maximum number of followers at once. Each has a place for each task, and may hold a block of it.
+pub(crate) const MAX_FOLLOWERS: usize = 128;
 
 /// What a task is found by: a number in one of the PID namespaces that know it, and its number in
 /// the set, since a history outlives the task, and its PID may be given to another.
@@ -66,6 +73,8 @@ type Key = (NamespaceId, i32, u64);
 /// What the changing of the set needs. Protected by a mutex.
 struct Control {
     index: RBTree<Key, ARef<Pid>>,
+    /// Number of entries of `index`.
+    entries: usize,
     next: u64,
     sampler: Option<ARef<Task>>,
 }
@@ -88,14 +97,23 @@ impl Control {
                 self.remove(pid, number);
                 return Err(error);
             }
+            self.entries = self.entries.saturating_add(1);
         }
         Ok(())
     }
 
     fn remove(&mut self, pid: &Pid, number: u64) {
         for (namespace, nr) in pid.numbers() {
-            self.index.remove(&(namespace, nr, number));
+            if self.index.remove(&(namespace, nr, number)).is_some() {
+                self.entries = self.entries.saturating_sub(1);
+            }
         }
+    }
+
+    /// Returns the bytes that the allocator set aside for the index.
+    fn bytes(&self) -> usize {
+        let entry = rbtree_node_size::<Key, ARef<Pid>>();
+        self.entries.saturating_mul(entry)
     }
 }
 
@@ -123,6 +141,8 @@ pub(crate) struct Monitor {
     #[pin]
     samples: PollCondVar,
     followers: Atomic<usize>,
+    /// The bytes that all followers together have for their places.
+    follower_bytes: Atomic<usize>,
     // Behind the set, whose blocks go back to it.
     pool: Arc<Pool<Block>>,
     /// Bytes of a block.
@@ -139,6 +159,7 @@ impl Monitor {
         let set = Set::new(settings, max_blocks(settings.max_mib, block_size));
         let control = Control {
             index: RBTree::new(),
+            entries: 0,
             next: 0,
             sampler: None,
         };
@@ -151,6 +172,7 @@ impl Monitor {
             resting: Atomic::new(false),
             samples <- new_poll_condvar!("taskmonitor::samples"),
             followers: Atomic::new(0),
+            follower_bytes: Atomic::new(0),
             pool,
             block_size,
         })
@@ -179,8 +201,13 @@ impl Monitor {
 
     /// Starts monitoring the task that `nr` means to the current task.
     ///
-    /// Errors: `ESRCH` (no such task), `EEXIST` (that very task is monitored already), `ENOSPC` (as
-    /// many living tasks as can be are monitored), `ENOMEM`.
+    /// # Errors
+    ///
+    /// - `ESRCH`: there is no such task.
+    /// - `EEXIST`: that very task is monitored already.
+    /// - `ENOSPC`: `max_tasks` living tasks are monitored, or its first block would exceed `max_mib` even
+    ///   after all blocks are evicted that can be.
+    /// - `ENOMEM`: there is not enough memory.
     ///
     /// Context: may sleep.
     pub(crate) fn add(&self, nr: i32) -> Result {
@@ -203,7 +230,13 @@ impl Monitor {
         let needs_room = self.set().needs_room(number);
         let reservation = Reservation::new(number, needs_room)?;
         control.insert(&pid, number)?;
-        let added = self.set().add(&pid, subject, reservation, &self.pool);
+        while self.set().make_block_room(&self.pool) {
+            might_sleep();
+        }
+        let mut drops = DropBatch::new();
+        let added = self
+            .set()
+            .add(&pid, subject, reservation, &self.pool, &mut drops);
         if let Err(error) = added {
             control.remove(&pid, number);
             return Err(error);
@@ -234,16 +267,18 @@ impl Monitor {
     /// A task that has ended since it was last sampled.
     fn find_ended(&self) -> Option<(u64, ARef<Pid>)> {
         let (mut next, mut found) = (Some(0), None);
+        let mut drops = DropBatch::new();
         while let Some(from) = next.filter(|_| found.is_none()) {
             let mut cost = 0;
             next = self.set().visit(from, |number, task| {
-                let (ended, threads) = task.has_ended();
+                let (ended, threads) = task.has_ended(&mut drops);
                 if ended {
                     found = Some((number, task.pid.clone()));
                 }
                 cost += 1 + threads / THREADS_A_TASK;
-                found.is_none() && cost < BATCH
+                found.is_none() && cost < BATCH && drops.has_room()
             });
+            drops.clear();
             might_sleep();
         }
         found
@@ -445,14 +480,61 @@ impl Monitor {
         &self.samples
     }
 
-    /// From now on there is one more follower.
-    pub(crate) fn follow(&self) {
-        self.followers.fetch_add(1, Relaxed);
+    /// Counts one more follower.
+    ///
+    /// # Errors
+    ///
+    /// - `ENFILE`: there are [`MAX_FOLLOWERS`] already.
+    pub(crate) fn follow(&self) -> Result {
+        // Relaxed: each addition sees those before it, and no other data depends on the count.
+        if self.followers.fetch_add(1, Relaxed) >= MAX_FOLLOWERS {
+            self.unfollow();
+            return Err(ENFILE);
+        }
+        Ok(())
     }
 
-    /// One follower is gone.
+    /// Counts one follower less.
     pub(crate) fn unfollow(&self) {
         self.followers.fetch_sub(1, Relaxed);
+    }
+
+    /// Notes that the places of a follower take `now` bytes instead of `before`.
+    pub(crate) fn resize_follower(&self, before: usize, now: usize) {
+        // A difference below 0 wraps, and so does its addition. Relaxed: this is only shown.
+        self.follower_bytes
+            .fetch_add(now.wrapping_sub(before), Relaxed);
+    }
+
+    /// Returns what was done since the module was loaded, and what is held now. Goes through all tasks.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    pub(crate) fn activity(&self) -> Activity {
+        // No task comes or goes meanwhile. So the counts add up, although more samples are taken.
+        let control = self.control.lock();
+        let mut totals = self.set().removed();
+        let mut next = Some(0);
+        while let Some(from) = next {
+            next = self.set().count(from, &mut totals);
+            might_sleep();
+        }
+        let set = self.set();
+        Activity {
+            rounds: set.rounds().done,
+            rounds_missed: set.rounds().missed,
+            tasks: set.len(),
+            living: set.living(),
+            totals,
+            blocks: self.pool.allocated(),
+            block_size: self.block_size,
+            table_bytes: set.table_bytes().saturating_add(control.bytes()),
+            followers: self.followers.load(Relaxed).min(MAX_FOLLOWERS),
+            follower_bytes: self.follower_bytes.load(Relaxed),
+            runtime: control.sampler.as_deref().map_or(0, runtime),
+            sampling: set.is_sampling(),
+        }
     }
 
     /// Notifies the followers of samples that were recorded. Context: any but interrupts; never sleeps.
@@ -465,12 +547,14 @@ impl Monitor {
     }
 
     /// Looks at what is to be done behind instant `sampled`, and begins it, if `may_begin` says so of
-    /// the time (CLOCK_MONOTONIC, in nanoseconds); else returns nothing.
+    /// the time (CLOCK_MONOTONIC, in nanoseconds); else returns nothing. `drops` is empty before, and
+    /// behind it.
     ///
-    /// Context: any but interrupts; never sleeps.
+    /// Context: any but interrupts, with no spinlock held; never sleeps.
     pub(crate) fn begin_round(
         &self,
         sampled: u64,
+        drops: &mut DropBatch,
         may_begin: impl FnOnce(u64) -> bool,
     ) -> Option<Round> {
         let mut set = self.set();
@@ -479,19 +563,29 @@ impl Monitor {
             Some(schedule) => schedule.now,
             None => monotonic_ns(),
         };
-        may_begin(now).then(|| {
+        let round = may_begin(now).then(|| {
             let due = schedule.as_ref().and_then(|schedule| schedule.due);
-            let more = due.and_then(|due| set.sample_first_batch(due, now, &self.pool));
+            let more = due.and_then(|due| set.sample_first_batch(due, now, &self.pool, drops));
             Round { schedule, more }
-        })
+        });
+        drop(set);
+        drops.clear();
+        round
     }
 
     /// Samples living tasks at `instant`, a bounded number of them from number `from` on. Returns
-    /// the number to go on with, if there are more.
+    /// the number to go on with, if there are more. `drops` is empty before, and behind it.
     ///
-    /// Context: any but interrupts; never sleeps.
-    pub(crate) fn sample_batch(&self, from: u64, instant: u64) -> Option<u64> {
-        self.set().sample_batch(from, instant, &self.pool)
+    /// Context: any but interrupts, with no spinlock held; never sleeps.
+    pub(crate) fn continue_round(
+        &self,
+        from: u64,
+        instant: u64,
+        drops: &mut DropBatch,
+    ) -> Option<u64> {
+        let next = self.set().sample_batch(from, instant, &self.pool, drops);
+        drops.clear();
+        next
     }
 }
 

@@ -56,6 +56,15 @@ impl Targets {
         Ok(targets)
     }
 
+    /// As many PIDs as there can be, each as long as it can be. For unit tests.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn longest() -> Self {
+        Self {
+            pids: [i32::MAX; MAX_TARGETS],
+            len: MAX_TARGETS,
+        }
+    }
+
     /// The PIDs, in the order in which they were given.
     pub(crate) fn pids(&self) -> &[i32] {
         self.pids.get(..self.len).unwrap_or_default()
@@ -284,6 +293,15 @@ pub(crate) fn at_load(module: &'static ThisModule) -> (Targets, Settings) {
         }
         (*TARGETS.get(lock), settings)
     })
+}
+
+/// Returns the parameters that are in force. The monitor alone knows whether it samples.
+///
+/// # Context
+///
+/// May sleep; not from a parameter's own functions.
+pub(crate) fn in_force(module: &'static ThisModule) -> (Targets, Settings) {
+    module_param::with_lock(module, |lock| (*TARGETS.get(lock), *SETTINGS.get(lock)))
 }
 
 /// While this lives, parameters that are written take effect on the monitor.

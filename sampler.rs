@@ -12,6 +12,7 @@ use crate::{
     monitor::Monitor,
     wrappers::{
         kthread,
+        mm::DropBatch,
         task::runtime,
         timekeeping::monotonic_ns, //
     },
@@ -68,12 +69,13 @@ impl kthread::Run for Monitor {
         // The last instant that was sampled.
         let mut sampled = 0;
         let (mut slept, mut rested) = (true, false);
+        let mut drops = DropBatch::new();
 
         while !thread.should_stop() {
             // What changes behind this is looked at before the thread sleeps on.
             let news = self.news();
             let runtime = runtime(task);
-            let round = self.begin_round(sampled, |now| {
+            let round = self.begin_round(sampled, &mut drops, |now| {
                 if slept {
                     rest.after_sleep(now, runtime);
                 } else {
@@ -97,7 +99,7 @@ impl kthread::Run for Monitor {
             if let Some(due) = schedule.due {
                 sampled = due;
                 if round.more.is_some() {
-                    self.go_on(due, round.more, thread);
+                    self.go_on(due, round.more, thread, &mut drops);
                     rest.after_work(monotonic_ns());
                 }
                 self.announce();
@@ -111,14 +113,20 @@ impl kthread::Run for Monitor {
 
 impl Monitor {
     /// Goes on with the round of `instant`, from task `next` on.
-    fn go_on(&self, instant: u64, mut next: Option<u64>, thread: &kthread::Current<'_>) {
+    fn go_on(
+        &self,
+        instant: u64,
+        mut next: Option<u64>,
+        thread: &kthread::Current<'_>,
+        drops: &mut DropBatch,
+    ) {
         while let Some(from) = next {
             // Lets others run where the kernel is not preemptible.
             might_sleep();
             if thread.should_stop() {
                 return;
             }
-            next = self.sample_batch(from, instant);
+            next = self.continue_round(from, instant, drops);
         }
     }
 }

@@ -38,6 +38,10 @@ use crate::{
         Offer,
         Offers, //
     },
+    stats::{
+        Rounds,
+        Totals, //
+    },
     table::{
         Room,
         Table,
@@ -46,12 +50,16 @@ use crate::{
     text::Line,
     wrappers::{
         mempool::Pool,
-        mm::Memory,
+        mm::{
+            DropBatch,
+            Memory, //
+        },
         pid::{
             NamespaceId,
             Pid, //
         },
         shrinker::Scanned,
+        slab::rbtree_node_size,
         task::{
             Comm,
             Mark,
@@ -86,6 +94,21 @@ pub(crate) enum Subject {
 }
 
 impl Life {
+    /// Returns what is sampled, to be read now, if the task is living.
+    ///
+    /// From now on there is no mark: it belongs to one task, and to the reading that the newest sample
+    /// shows. A reading may turn to another task, and may not be recorded.
+    #[inline(always)]
+    fn begin_reading(&mut self) -> Option<&mut Subject> {
+        match self {
+            Self::Living { subject, mark, .. } => {
+                *mark = None;
+                Some(subject)
+            }
+            Self::Exited { .. } => None,
+        }
+    }
+
     /// What alone may have changed of a living task since it was sampled last, if it is known that it has
     /// not run.
     #[inline]
@@ -116,19 +139,27 @@ impl Subject {
         }
     }
 
-    /// Reads it at once, if it is what most are: a living process of one thread.
+    /// Reads it at once, if it is what most are: see [`Process::read_one`].
     #[inline(always)]
-    fn read_one(&mut self) -> Option<Reading> {
+    fn read_one(&self) -> Option<Reading> {
         match self {
             Self::Process(process) => process.read_one(),
             Self::Thread(_) => None,
         }
     }
 
-    fn read(&mut self) -> Reading {
+    fn read(&mut self, drops: &mut DropBatch) -> Reading {
         match self {
-            Self::Process(process) => process.read(),
-            Self::Thread(thread) => thread.read(),
+            Self::Process(process) => process.read(drops),
+            Self::Thread(thread) => thread.read(drops),
+        }
+    }
+
+    /// Lets go what is expensive to drop. (What else it holds is freed by RCU, or held by others.)
+    fn release(&mut self, drops: &mut DropBatch) {
+        match self {
+            Self::Process(process) => process.release_mm(drops),
+            Self::Thread(thread) => thread.release_mm(drops),
         }
     }
 
@@ -146,6 +177,24 @@ impl Subject {
             Self::Thread(thread) => thread.comm(),
         }
     }
+
+    fn group(&self) -> Group {
+        match self {
+            Self::Process(_) => Group::Own,
+            Self::Thread(thread) => thread.group().cloned().map_or(Group::Gone, Group::Process),
+        }
+    }
+}
+
+/// The process that a task is, or belongs to.
+#[derive(Clone)]
+pub(crate) enum Group {
+    /// The task is a process itself.
+    Own,
+    /// The task is a thread of the process with this PID.
+    Process(ARef<Pid>),
+    /// The task is a thread of a process that had been reaped before the thread was added.
+    Gone,
 }
 
 /// What is known of a task beside its history.
@@ -159,7 +208,7 @@ enum Life {
     },
     /// Its last sample, that of its exit, is recorded. The task is let go; its PID is still held, for
     /// the name's sake.
-    Exited { comm: Comm },
+    Exited { comm: Comm, group: Group },
 }
 
 /// A monitored task.
@@ -257,27 +306,21 @@ impl Monitored {
         )
     }
 
-    /// Reads the task and records that as a sample.
+    /// Reads the task and records that as a sample, if it is what most are: see [`Process::read_one`].
+    /// Returns whether blocks came into the history, or left it; `None` if nothing is done.
     #[inline(never)]
-    fn sample(
+    fn sample_one(
         &mut self,
         instant: u64,
         time: u64,
         max_samples: u64,
         pool: &Arc<Pool<Block>>,
-    ) -> Result<Sampled> {
-        let Life::Living { subject, .. } = &mut self.life else {
-            return Err(ESRCH);
-        };
-        // Without memory for the sample, this instant is missed. (An exit is recorded at a later one.)
-        self.seen = instant;
-        match subject.read_one() {
-            Some(reading) => self.record::<true>(reading, instant, time, max_samples, pool),
-            None => self.sample_any(instant, time, max_samples, pool),
-        }
+    ) -> Option<Result<bool>> {
+        let reading = self.life.begin_reading()?.read_one()?;
+        Some(self.record::<true>(reading, instant, time, max_samples, pool))
     }
 
-    /// As [`Self::sample`], of whatever it is.
+    /// Reads the task, whatever it is, and records that as a sample.
     #[inline(never)]
     fn sample_any(
         &mut self,
@@ -285,15 +328,39 @@ impl Monitored {
         time: u64,
         max_samples: u64,
         pool: &Arc<Pool<Block>>,
+        drops: &mut DropBatch,
     ) -> Result<Sampled> {
+        let reading = self.life.begin_reading().ok_or(ESRCH)?.read(drops);
+        let (threads, ended) = (reading.threads, reading.ended);
+        let blocks_changed = self.record::<false>(reading, instant, time, max_samples, pool)?;
+        if !ended {
+            return Ok(Sampled {
+                threads,
+                blocks_changed,
+                exit: None,
+            });
+        }
+
         let Life::Living { subject, .. } = &mut self.life else {
             return Err(ESRCH);
         };
-        let reading = subject.read();
-        self.record::<false>(reading, instant, time, max_samples, pool)
+        self.threads = 0;
+        self.history.finish();
+        let (comm, group) = (subject.comm(), subject.group());
+        subject.release(drops);
+        let exit = match mem::replace(&mut self.life, Life::Exited { comm, group }) {
+            Life::Living { exit, .. } => Some(exit),
+            Life::Exited { .. } => None,
+        };
+        Ok(Sampled {
+            threads,
+            blocks_changed: true,
+            exit,
+        })
     }
 
     /// Records what was read as a sample. `HAS_RUN`: in all likelihood it has run since the last one.
+    /// Returns whether blocks came into the history, or left it.
     #[inline(always)]
     fn record<const HAS_RUN: bool>(
         &mut self,
@@ -302,10 +369,12 @@ impl Monitored {
         time: u64,
         max_samples: u64,
         pool: &Arc<Pool<Block>>,
-    ) -> Result<Sampled> {
-        let Life::Living { subject, mark, .. } = &mut self.life else {
+    ) -> Result<bool> {
+        let Life::Living { mark, .. } = &mut self.life else {
             return Err(ESRCH);
         };
+        // Without memory for the sample, this instant is missed. (An exit is recorded at a later one.)
+        self.seen = instant;
         let last = self.history.last();
         let (usr, sys) = CpuTime::new(last.usr, last.sys).update(&reading.usage);
         let (memory, state) = match (reading.ended, reading.state) {
@@ -334,36 +403,17 @@ impl Monitored {
         };
         *mark = reading.mark;
         self.threads = reading.threads;
-        if !reading.ended {
-            return Ok(Sampled {
-                threads: reading.threads,
-                blocks_changed,
-                exit: None,
-            });
-        }
-
-        self.threads = 0;
-        self.history.finish();
-        let comm = subject.comm();
-        let exit = match mem::replace(&mut self.life, Life::Exited { comm }) {
-            Life::Living { exit, .. } => Some(exit),
-            Life::Exited { .. } => None,
-        };
-        Ok(Sampled {
-            threads: reading.threads,
-            blocks_changed: true,
-            exit,
-        })
+        Ok(blocks_changed)
     }
 
     /// Whether it has ended by now, recorded or not; and how many threads were looked at for that.
-    pub(crate) fn has_ended(&mut self) -> (bool, usize) {
-        match &mut self.life {
-            Life::Living { subject, .. } => {
-                let reading = subject.read();
+    pub(crate) fn has_ended(&mut self, drops: &mut DropBatch) -> (bool, usize) {
+        match self.life.begin_reading() {
+            Some(subject) => {
+                let reading = subject.read(drops);
                 (reading.ended, reading.threads)
             }
-            Life::Exited { .. } => (true, 0),
+            None => (true, 0),
         }
     }
 
@@ -378,6 +428,17 @@ impl Monitored {
     /// Whether there will be more samples of it.
     pub(crate) fn is_living(&self) -> bool {
         matches!(self.life, Life::Living { .. })
+    }
+
+    /// The number of instants without a sample. The last instant that is over is `over`.
+    fn missed(&self, over: u64) -> u64 {
+        let seen = if self.is_living() {
+            self.seen.max(over)
+        } else {
+            self.seen
+        };
+        let instants = seen.saturating_sub(self.joined).saturating_add(1);
+        instants.saturating_sub(self.history.counts().taken)
     }
 }
 
@@ -429,12 +490,13 @@ pub(crate) struct Status {
     pub(crate) missed: u64,
     /// The newest sample's values.
     pub(crate) newest: Sample,
+    pub(crate) group: Group,
     pub(crate) comm: Comm,
 }
 
 impl Status {
-    /// Writes this line, for a task that the reader knows as `pid`.
-    pub(crate) fn line(&self, pid: i32, line: &mut Line) -> Result {
+    /// Writes this line, for a task that the reader knows as `pid`, of a process that it knows as `tgid`.
+    pub(crate) fn line(&self, pid: i32, tgid: i32, line: &mut Line) -> Result {
         let (newest, counts) = (&self.newest, &self.counts);
         line.text("pid ").signed(pid);
         line.text(" start ").number(self.start);
@@ -451,6 +513,7 @@ impl Status {
         line.text(" time ").number(newest.time);
         line.text(" rss ").number(newest.rss_bytes());
         line.text(" mm_users ").number(newest.mm_users.into());
+        line.text(" tgid ").signed(tgid);
         line.text(" comm ").escaped(self.comm.bytes());
         line.text("\n").check()
     }
@@ -479,6 +542,9 @@ pub(crate) struct Set {
     over: u64,
     max_samples: u64,
     max_blocks: usize,
+    rounds: Rounds,
+    /// The counts of the tasks that were removed.
+    removed: Totals,
     pub(crate) choice: Option<Choice>,
 }
 
@@ -499,6 +565,8 @@ impl Set {
             over: 0,
             max_samples: settings.max_samples.into(),
             max_blocks,
+            rounds: Rounds::new(),
+            removed: Totals::default(),
             choice: None,
         }
     }
@@ -506,6 +574,29 @@ impl Set {
     /// How many tasks there are, those that have exited included.
     pub(crate) fn len(&self) -> usize {
         self.tasks.len()
+    }
+
+    /// How many of them have not exited.
+    pub(crate) fn living(&self) -> usize {
+        self.living
+    }
+
+    /// The rounds since the module was loaded.
+    pub(crate) fn rounds(&self) -> &Rounds {
+        &self.rounds
+    }
+
+    /// The counts of the tasks that were removed.
+    pub(crate) fn removed(&self) -> Totals {
+        self.removed
+    }
+
+    /// The bytes that the allocator set aside for the tasks, without their histories.
+    pub(crate) fn table_bytes(&self) -> usize {
+        let task = rbtree_node_size::<u64, u64>().saturating_add(rbtree_node_size::<u64, ()>());
+        self.tasks
+            .bytes()
+            .saturating_add(self.tasks.len().saturating_mul(task))
     }
 
     /// Every sample that is taken from now on bears a later time.
@@ -538,13 +629,22 @@ impl Set {
         self.tasks.needs_room(number)
     }
 
-    /// Puts a task in, and takes its first sample.
+    /// Puts a task in, and takes its first sample. What is to be dropped when the lock is released goes
+    /// to `drops`.
+    ///
+    /// Evicts blocks of others, a bounded number of them, if there are as many as `max_mib` allows.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOSPC`: there still are.
+    /// - `ENOMEM`: there is no memory for the first sample.
     pub(crate) fn add(
         &mut self,
         pid: &ARef<Pid>,
         subject: Subject,
         reservation: Reservation,
         pool: &Arc<Pool<Block>>,
+        drops: &mut DropBatch,
     ) -> Result {
         let instant = self.last_instant();
         let Reservation {
@@ -555,6 +655,10 @@ impl Set {
         } = reservation;
         if room.is_none() && self.tasks.needs_room(number) {
             return Err(ENOMEM);
+        }
+        self.make_block_room(pool);
+        if pool.allocated() >= self.max_blocks {
+            return Err(ENOSPC);
         }
         let mut task = Monitored {
             pid: pid.clone(),
@@ -575,7 +679,15 @@ impl Set {
             .wrapping_add(1)
             .max(timekeeping::boottime_ns());
         self.last_time = time;
-        let sampled = task.sample(instant, time, self.max_samples, pool)?;
+        let sampled = task.sample_any(instant, time, self.max_samples, pool, drops);
+        if let (Err(_), Life::Living { subject, .. }) = (&sampled, &mut task.life) {
+            subject.release(drops);
+        }
+        let sampled = sampled?;
+        if self.living == 0 {
+            // No task has missed the instants until then. The first sample is that of this one.
+            self.rounds.skip_to(instant);
+        }
         match sampled.exit {
             None => self.living = self.living.saturating_add(1),
             Some(node) => drop(self.exits.insert(node.into_node(time, number))),
@@ -592,6 +704,8 @@ impl Set {
     pub(crate) fn remove(&mut self, number: u64) -> Option<Monitored> {
         let mut task = self.tasks.remove(number)?;
         self.offers.update(number, &mut task.offer, 0);
+        self.removed
+            .remove(&task.history.counts(), task.missed(self.over));
         match task.life {
             Life::Living { .. } => self.living = self.living.saturating_sub(1),
             Life::Exited { .. } => drop(self.exits.remove_node(&task.history.last().time)),
@@ -623,14 +737,15 @@ impl Set {
     }
 
     /// Samples up to [`BATCH`] living tasks, from number `from` on. Returns the number to go on with,
-    /// if there are more.
+    /// if there are more. What is to be dropped when the lock is released goes to `drops`.
     pub(crate) fn sample_batch(
         &mut self,
         from: u64,
         instant: u64,
         pool: &Arc<Pool<Block>>,
+        drops: &mut DropBatch,
     ) -> Option<u64> {
-        self.sample_batch_at(from, instant, 0, pool)
+        self.sample_batch_at(from, instant, 0, pool, drops)
     }
 
     /// As [`Self::sample_batch`], of what is due from the beginning on, just behind
@@ -640,10 +755,11 @@ impl Set {
         instant: u64,
         now: u64,
         pool: &Arc<Pool<Block>>,
+        drops: &mut DropBatch,
     ) -> Option<u64> {
         let clock = timekeeping::boottime_of(now);
         self.last_time = self.last_time.max(clock.saturating_sub(1));
-        self.sample_batch_at(0, instant, TASKS_A_CLOCK, pool)
+        self.sample_batch_at(0, instant, TASKS_A_CLOCK, pool, drops)
     }
 
     /// As [`Self::sample_batch`]; `outdated` is the cost at which the clock is to be read.
@@ -654,6 +770,7 @@ impl Set {
         instant: u64,
         mut outdated: usize,
         pool: &Arc<Pool<Block>>,
+        drops: &mut DropBatch,
     ) -> Option<u64> {
         if self.stopped.is_some() {
             return None;
@@ -663,6 +780,7 @@ impl Set {
         if instant > self.instant {
             self.instant = instant;
             self.earlier = self.last_time;
+            self.rounds.begin(instant);
         }
         let mut cost = 0;
         let next = self.tasks.walk(from, |number, task| {
@@ -679,13 +797,22 @@ impl Set {
                 let mut blocks_changed = idle.unwrap_or(true);
                 if idle.is_none() {
                     outdated = outdated.saturating_sub(1);
-                    if let Ok(sampled) = task.sample(instant, time, self.max_samples, pool) {
-                        cost += sampled.threads / THREADS_A_TASK;
-                        outdated = outdated.saturating_sub(sampled.threads / THREADS_A_TASK);
-                        blocks_changed = sampled.blocks_changed;
-                        if let Some(node) = sampled.exit {
-                            self.living = self.living.saturating_sub(1);
-                            self.exits.insert(node.into_node(time, number));
+                    if let Some(sampled) = task.sample_one(instant, time, self.max_samples, pool) {
+                        blocks_changed = sampled.unwrap_or(true);
+                    } else {
+                        let sampled = task.sample_any(instant, time, self.max_samples, pool, drops);
+                        if let Ok(sampled) = sampled {
+                            cost += sampled.threads / THREADS_A_TASK;
+                            outdated = outdated.saturating_sub(sampled.threads / THREADS_A_TASK);
+                            blocks_changed = sampled.blocks_changed;
+                            if let Some(node) = sampled.exit {
+                                self.living = self.living.saturating_sub(1);
+                                self.exits.insert(node.into_node(time, number));
+                            }
+                        }
+                        if !drops.has_room() {
+                            // To be dropped before there are more.
+                            cost = BATCH;
                         }
                     }
                 }
@@ -728,7 +855,19 @@ impl Set {
     /// Evicts what is more than `max_mib`: some blocks at most. Returns whether there is more to be
     /// done.
     pub(crate) fn keep_max_blocks(&mut self, pool: &Pool<Block>) -> bool {
-        let excess = pool.allocated().saturating_sub(self.max_blocks);
+        self.evict_down_to(self.max_blocks, pool)
+    }
+
+    /// Evicts what is too much for one more block to fit into `max_mib`: some blocks at most. Returns
+    /// whether there is more to be done.
+    pub(crate) fn make_block_room(&mut self, pool: &Pool<Block>) -> bool {
+        self.evict_down_to(self.max_blocks.saturating_sub(1), pool)
+    }
+
+    /// Evicts what is more than `max_blocks`: some blocks at most. Returns whether there is more to be
+    /// done.
+    fn evict_down_to(&mut self, max_blocks: usize, pool: &Pool<Block>) -> bool {
+        let excess = pool.allocated().saturating_sub(max_blocks);
         if excess == 0 {
             return false;
         }
@@ -772,7 +911,7 @@ impl Set {
     /// Begins a new grid, which goes on counting behind the last instant.
     fn restart(&mut self) {
         let last = self.last_instant();
-        self.over = self.over.max(last);
+        self.end_instants(last);
         let now = timekeeping::monotonic_ns();
         self.grid = Grid::new(now, self.period_us, last.saturating_add(1));
         self.stopped = None;
@@ -796,27 +935,46 @@ impl Set {
     /// From now on there are no instants.
     pub(crate) fn stop(&mut self) {
         let last = self.last_instant();
-        self.over = self.over.max(last);
+        self.end_instants(last);
         self.stopped = Some(last);
+    }
+
+    /// There is no round any more of the instants up to `last`.
+    fn end_instants(&mut self, last: u64) {
+        self.over = self.over.max(last);
+        if self.living > 0 {
+            self.rounds.miss_to(last);
+        }
+    }
+
+    /// Adds the counts of up to [`BATCH`] tasks to `totals`, from number `from` on. Returns the number to go
+    /// on with, if there may be more.
+    pub(crate) fn count(&mut self, from: u64, totals: &mut Totals) -> Option<u64> {
+        let (mut counted, over) = (0, self.over);
+        self.tasks.walk(from, |_, task| {
+            totals.add(&task.history.counts(), task.missed(over));
+            counted += 1;
+            counted < BATCH
+        })
     }
 
     /// What there is to say of the first task from number `from` on.
     pub(crate) fn status(&self, from: u64) -> Option<Status> {
         let (number, task) = self.tasks.first_from(from)?;
-        let (comm, seen) = match &task.life {
-            Life::Living { subject, .. } => (subject.comm(), task.seen.max(self.over)),
-            Life::Exited { comm } => (*comm, task.seen),
+        let (comm, group) = match &task.life {
+            Life::Living { subject, .. } => (subject.comm(), subject.group()),
+            Life::Exited { comm, group } => (*comm, group.clone()),
         };
         let counts = task.history.counts();
-        let instants = seen.saturating_sub(task.joined).saturating_add(1);
         Some(Status {
             number,
             pid: task.pid.clone(),
             start: task.start,
             threads: task.threads,
             counts,
-            missed: instants.saturating_sub(counts.taken),
+            missed: task.missed(self.over),
             newest: *task.history.last(),
+            group,
             comm,
         })
     }
@@ -843,7 +1001,8 @@ mod tests {
         let pid = Pid::find(nr).ok_or(ESRCH)?;
         let subject = Subject::of(&pid).ok_or(ESRCH)?;
         let needs_room = set.needs_room(number);
-        set.add(&pid, subject, Reservation::new(number, needs_room)?, pool)
+        let reservation = Reservation::new(number, needs_room)?;
+        set.add(&pid, subject, reservation, pool, &mut DropBatch::new())
     }
 
     /// A set of `count` tasks, which are all the same one: the set does not mind.
@@ -855,11 +1014,21 @@ mod tests {
         Ok(set)
     }
 
+    /// Samples tasks at `instant`, from number `from` on.
+    fn sample_batch(
+        set: &mut Set,
+        from: u64,
+        instant: u64,
+        pool: &Arc<Pool<Block>>,
+    ) -> Option<u64> {
+        set.sample_batch(from, instant, pool, &mut DropBatch::new())
+    }
+
     /// Samples all tasks at `instant`.
     fn sample(set: &mut Set, instant: u64, pool: &Arc<Pool<Block>>) {
         let mut next = Some(0);
         while let Some(from) = next {
-            next = set.sample_batch(from, instant, pool);
+            next = sample_batch(set, from, instant, pool);
         }
     }
 
@@ -936,6 +1105,27 @@ mod tests {
         Ok(())
     }
 
+    /// A mark is of the reading that the newest sample shows, not of another.
+    #[test]
+    fn a_mark_goes_with_the_next_reading() -> Result {
+        let pool = pool()?;
+        let mut set = of_many(1, &pool)?;
+        let drops = &mut DropBatch::new();
+        // The task may be busy for a moment: it starts the threads of unit tests.
+        for instant in 1..1_000_000 {
+            sample(&mut set, instant, &pool);
+            let task = set.tasks.get_mut(0).ok_or(ENOENT)?;
+            if task.life.read_idle().is_some() {
+                break;
+            }
+        }
+        let task = set.tasks.get_mut(0).ok_or(ENOENT)?;
+        assert!(task.life.read_idle().is_some());
+        assert_eq!(task.has_ended(drops), (false, 1));
+        assert!(task.life.read_idle().is_none());
+        Ok(())
+    }
+
     #[test]
     fn instants_between_two_samples_are_missed() -> Result {
         let pool = pool()?;
@@ -984,9 +1174,9 @@ mod tests {
     fn sampling_goes_in_batches_of_64() -> Result {
         let pool = pool()?;
         let mut set = of_many(70, &pool)?;
-        assert_eq!(set.sample_batch(0, 1, &pool), Some(64));
+        assert_eq!(sample_batch(&mut set, 0, 1, &pool), Some(64));
         assert_eq!((seq(&set, 63), seq(&set, 64)), (Some(1), Some(0)));
-        assert_eq!(set.sample_batch(64, 1, &pool), None);
+        assert_eq!(sample_batch(&mut set, 64, 1, &pool), None);
         for number in 0..70 {
             assert_eq!(counts(&set, number), Some((2, 2, 0, 0, 0)));
         }
@@ -1067,6 +1257,83 @@ mod tests {
     }
 
     #[test]
+    fn a_task_whose_first_block_does_not_fit_is_not_added() -> Result {
+        let pool = pool()?;
+        let mut set = of_many(3, &pool)?;
+        set.set_max_blocks(3);
+        assert_eq!(add(&mut set, 3, KTHREADD, &pool), Err(ENOSPC));
+        assert_eq!((set.len(), set.living(), pool.allocated()), (3, 3, 3));
+        // Those that are there already go on, with the same number of blocks.
+        fill(&mut set, 3, 1, &pool)?;
+        for instant in 10..2000 {
+            sample(&mut set, instant, &pool);
+            assert_eq!(pool.allocated(), 3);
+        }
+        drop(set.remove(1));
+        add(&mut set, 3, KTHREADD, &pool)?;
+        assert_eq!(add(&mut set, 4, KTHREADD, &pool), Err(ENOSPC));
+        // Even if there are more, because the limit was higher.
+        set.set_max_blocks(1);
+        assert_eq!(add(&mut set, 4, KTHREADD, &pool), Err(ENOSPC));
+        assert_eq!(pool.allocated(), 3);
+        Ok(())
+    }
+
+    #[test]
+    fn older_blocks_make_room_for_a_task() -> Result {
+        let pool = pool()?;
+        let mut set = of_many(2, &pool)?;
+        let (taken, ends) = fill(&mut set, 2, 2, &pool)?;
+        set.set_max_blocks(4);
+        add(&mut set, 2, KTHREADD, &pool)?;
+        let gone = ends[1][0];
+        assert_eq!(counts(&set, 0), Some((taken, taken, 0, 0, 0)));
+        assert_eq!(counts(&set, 1), Some((taken - gone, taken, gone, 0, 0)));
+        add(&mut set, 3, KTHREADD, &pool)?;
+        assert_eq!(add(&mut set, 4, KTHREADD, &pool), Err(ENOSPC));
+        assert_eq!((set.len(), pool.allocated()), (4, 4));
+        Ok(())
+    }
+
+    #[test]
+    fn the_counts_of_a_task_outlive_it() -> Result {
+        let pool = pool()?;
+        let mut set = of_many(2, &pool)?;
+        for instant in 1..=120 {
+            sample(&mut set, instant, &pool);
+        }
+        sample(&mut set, 123, &pool);
+        let sum = |set: &mut Set| {
+            let mut totals = set.removed();
+            assert_eq!(set.count(0, &mut totals), None);
+            totals
+        };
+        let both = sum(&mut set);
+        // 122 each, of which 100 are kept; 121 and 122 were missed.
+        assert_eq!((both.samples, both.taken, both.removed), (200, 244, 0));
+        assert_eq!((both.evicted, both.missed), (44, 4));
+        drop(set.remove(0));
+        let left = sum(&mut set);
+        assert_eq!((left.samples, left.removed), (100, 100));
+        assert_eq!((left.taken, left.evicted, left.missed), (244, 44, 4));
+        assert_eq!((set.rounds().done, set.rounds().missed), (121, 2));
+        Ok(())
+    }
+
+    #[test]
+    fn the_table_takes_memory_as_long_as_there_are_tasks() -> Result {
+        let pool = pool()?;
+        let mut set = of_many(30, &pool)?;
+        let bytes = set.table_bytes();
+        assert!((300 * 30..600 * 30).contains(&bytes));
+        for number in 0..30 {
+            drop(set.remove(number));
+        }
+        assert_eq!(set.table_bytes(), 0);
+        Ok(())
+    }
+
+    #[test]
     fn a_task_that_is_removed_offers_nothing() -> Result {
         let pool = pool()?;
         let mut set = of_many(2, &pool)?;
@@ -1091,7 +1358,7 @@ mod tests {
         set.stop();
         assert!(!set.is_sampling());
         assert!(set.schedule(0).is_none());
-        assert_eq!(set.sample_batch(0, 7, &pool), None);
+        assert_eq!(sample_batch(&mut set, 0, 7, &pool), None);
         assert_eq!(counts(&set, 0), Some((1, 1, 0, 0, 0)));
         // A task that is added has its sample all the same.
         add(&mut set, 1, KTHREADD, &pool)?;
@@ -1129,7 +1396,7 @@ mod tests {
     fn an_instant_is_over_for_those_who_missed_it() -> Result {
         let pool = pool()?;
         let mut set = of_many(70, &pool)?;
-        assert_eq!(set.sample_batch(0, 3, &pool), Some(64));
+        assert_eq!(sample_batch(&mut set, 0, 3, &pool), Some(64));
         // Those that were not sampled yet have missed 1 and 2 as well, but 3 not yet.
         assert_eq!(counts(&set, 63), Some((2, 2, 0, 0, 2)));
         assert_eq!(counts(&set, 64), Some((1, 1, 0, 0, 2)));
@@ -1175,6 +1442,7 @@ mod tests {
             counts,
             missed: 2,
             newest,
+            group: Group::Own,
             comm,
         })
     }
@@ -1197,10 +1465,10 @@ mod tests {
         };
         let status = status(counts, newest, Comm(*b"bash\0\0\0\0\0\0\0\0\0\0\0\0"))?;
         let mut line = Line::new();
-        assert!(status.line(267, &mut line).is_ok());
+        assert!(status.line(267, 267, &mut line).is_ok());
         let expected = "pid 267 start 9876543210 state S threads 1 samples 3600 taken 5000 \
                         evicted 1400 reclaimed 0 missed 2 usr 4000000 sys 0 time 12345678901 \
-                        rss 1048576 mm_users 1 comm bash\n";
+                        rss 1048576 mm_users 1 tgid 267 comm bash\n";
         assert_eq!(line.bytes(), expected.as_bytes());
         Ok(())
     }
@@ -1221,14 +1489,14 @@ mod tests {
             ..status(counts, extreme(), Comm([0xff; 16]))?
         };
         let mut line = Line::new();
-        assert!(status.line(i32::MIN, &mut line).is_ok());
+        assert!(status.line(i32::MIN, i32::MIN, &mut line).is_ok());
         let expected = "pid -2147483648 start 18446744073709551615 state X \
                         threads 18446744073709551615 samples 18446744073709551615 \
                         taken 18446744073709551615 evicted 18446744073709551615 \
                         reclaimed 18446744073709551615 missed 18446744073709551615 \
                         usr 18446744073709551615 sys 18446744073709551615 \
                         time 18446744073709551615 rss 18446744073709547520 \
-                        mm_users 4294967295 comm \
+                        mm_users 4294967295 tgid -2147483648 comm \
                         \\377\\377\\377\\377\\377\\377\\377\\377\
                         \\377\\377\\377\\377\\377\\377\\377\\377\n";
         assert_eq!(line.bytes(), expected.as_bytes());

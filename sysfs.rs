@@ -4,23 +4,12 @@
 //! takes commands.
 
 use kernel::{
-    current,
     page::PAGE_SIZE,
     prelude::*,
-    sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-        Arc, //
-    },
+    sync::Arc, //
 };
 
 use crate::{
-    command::{
-        Command,
-        MAX_LINE, //
-    },
     monitor::Monitor,
     reader::newest,
     text::Line,
@@ -39,16 +28,11 @@ const MOST: usize = PAGE_SIZE / 75;
 /// The file.
 pub(crate) struct File {
     monitor: Arc<Monitor>,
-    /// The thread that has written a whole page last, and so may be in the midst of a longer write.
-    writing: Atomic<i32>,
 }
 
 impl File {
     pub(crate) fn new(monitor: Arc<Monitor>) -> Self {
-        Self {
-            monitor,
-            writing: Atomic::new(0),
-        }
+        Self { monitor }
     }
 }
 
@@ -78,35 +62,23 @@ impl Operations for File {
 
     /// Carries out commands, as a write to the debugfs file does.
     ///
-    /// sysfs passes a page at most, and what is behind that in a call of its own; a line that is cut
-    /// off by the end of the page is left for that. So a line may lack its newline only in a write of
-    /// a thread that is not in the midst of a longer one: who writes `-1234` in pieces does not mean
-    /// `-12`.
-    fn store(&self, data: &[u8]) -> Result<usize> {
-        let thread = current!().pid();
-        let goes_on = self.writing.load(Relaxed) == thread;
-        let is_cut = data.len() >= PAGE_SIZE;
-        let (mut done, mut result) = self.monitor.commands(data);
-        let rest = data.get(done..).unwrap_or_default();
-        if result.is_ok() && !rest.is_empty() && !rest.contains(&b'\n') {
-            if rest.len() > MAX_LINE || (goes_on && !is_cut) {
-                result = Err(EINVAL);
-            } else if !is_cut {
-                result = Command::parse(rest).and_then(|command| self.monitor.command(command));
-                done += if result.is_ok() { rest.len() } else { 0 };
+    /// sysfs passes a page at most; who writes more passes the rest in a write of its own. A line that
+    /// the end of a page cuts off is left for that.
+    fn store(&self, data: &[u8], first: bool) -> Result<usize> {
+        let (done, result) = self.monitor.commands(data);
+        let (done, result) = match (result, data.get(done..)) {
+            (Ok(()), Some(rest)) if !rest.is_empty() && !rest.contains(&b'\n') => {
+                let result = self.monitor.last_command(rest, first, data.len());
+                (
+                    done + result.as_ref().copied().unwrap_or_default(),
+                    result.map(|_| ()),
+                )
             }
-        }
+            (result, _) => (done, result),
+        };
         match result {
-            Err(error) if done == 0 => {
-                // Nobody goes on behind an error.
-                self.writing.store(0, Relaxed);
-                Err(error)
-            }
-            _ => {
-                let more = is_cut || (goes_on && done < data.len());
-                self.writing.store(if more { thread } else { 0 }, Relaxed);
-                Ok(done)
-            }
+            Err(error) if done == 0 => Err(error),
+            _ => Ok(done),
         }
     }
 }
@@ -153,7 +125,7 @@ mod tests {
     fn it_shows_as_many_whole_lines_as_fit() -> Result {
         let file = file()?;
         let mut page = KVec::from_elem(0, PAGE_SIZE, GFP_KERNEL)?;
-        assert_eq!(file.store(b"2\n"), Ok(2));
+        assert_eq!(file.store(b"2\n", true), Ok(2));
         for instant in 1..100 {
             file.monitor.sample_batch(0, instant);
         }
@@ -187,7 +159,7 @@ mod tests {
     fn the_last_byte_of_the_page_stays_free() -> Result {
         let file = file()?;
         let mut page = KVec::from_elem(0, PAGE_SIZE, GFP_KERNEL)?;
-        assert_eq!(file.store(b"2\n"), Ok(2));
+        assert_eq!(file.store(b"2\n", true), Ok(2));
         let len = file.show(&mut page)?;
         assert!(len > 0);
         for (size, shown) in [(len + 1, len), (len, 0), (1, 0), (0, 0)] {
@@ -200,11 +172,11 @@ mod tests {
     #[test]
     fn a_command_may_lack_its_newline() -> Result {
         let file = file()?;
-        assert_eq!(file.store(b"2"), Ok(1));
-        assert_eq!(file.store(b"2"), Err(EEXIST));
-        assert_eq!(file.store(b"print 2"), Ok(7));
+        assert_eq!(file.store(b"2", true), Ok(1));
+        assert_eq!(file.store(b"2", true), Err(EEXIST));
+        assert_eq!(file.store(b"print 2", true), Ok(7));
         assert_eq!(chosen(&file), Some(KTHREADD));
-        assert_eq!(file.store(b"print all\nprint 2"), Ok(17));
+        assert_eq!(file.store(b"print all\nprint 2", true), Ok(17));
         assert_eq!(chosen(&file), Some(KTHREADD));
         Ok(())
     }
@@ -212,13 +184,13 @@ mod tests {
     #[test]
     fn what_was_carried_out_is_counted() -> Result {
         let file = file()?;
-        assert_eq!(file.store(b"2\nprint 2\nnonsense\n-2\n"), Ok(10));
+        assert_eq!(file.store(b"2\nprint 2\nnonsense\n-2\n", true), Ok(10));
         assert_eq!(chosen(&file), Some(KTHREADD));
-        assert_eq!(file.store(b"nonsense\n-2\n"), Err(EINVAL));
-        assert_eq!(file.store(b"print all\nnonsense"), Ok(10));
+        assert_eq!(file.store(b"nonsense\n-2\n", true), Err(EINVAL));
+        assert_eq!(file.store(b"print all\nnonsense", true), Ok(10));
         assert_eq!(chosen(&file), None);
-        assert_eq!(file.store(b"\n"), Err(EINVAL));
-        assert_eq!(file.store(&[b' '; 65]), Err(EINVAL));
+        assert_eq!(file.store(b"\n", true), Err(EINVAL));
+        assert_eq!(file.store(&[b' '; 65], true), Err(EINVAL));
         Ok(())
     }
 
@@ -233,33 +205,44 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_the_page_cuts_off_is_left_for_the_next_call() -> Result {
+    fn a_later_write_ends_its_last_line() -> Result {
         let file = file()?;
-        assert_eq!(file.store(b"2"), Ok(1));
-        // 409 lines, and `print 2` without its last byte.
-        let page = page(b"print ")?;
-        assert_eq!(page.len(), PAGE_SIZE);
-        assert_eq!(file.store(&page), Ok(4090));
+        assert_eq!(file.store(b"2\n", true), Ok(2));
+        assert_eq!(file.store(b"print 2", false), Err(EINVAL));
+        assert_eq!(file.store(b"print all\nprint 2", false), Ok(10));
         assert_eq!(chosen(&file), None);
-        assert_eq!(file.store(b"print 2\n"), Ok(8));
+        assert_eq!(file.store(b"print 2\n", false), Ok(8));
         assert_eq!(chosen(&file), Some(KTHREADD));
-        // That was the end of it.
-        assert_eq!(file.store(b"print all"), Ok(9));
-        assert_eq!(chosen(&file), None);
         Ok(())
     }
 
     #[test]
-    fn at_the_end_of_a_longer_write_a_line_is_whole() -> Result {
+    fn a_line_that_the_page_cuts_off_is_left_for_the_next_write() -> Result {
         let file = file()?;
-        assert_eq!(file.store(b"2"), Ok(1));
+        assert_eq!(file.store(b"2", true), Ok(1));
+        // 409 lines, and `print 2` without its last byte.
         let page = page(b"print ")?;
-        assert_eq!(file.store(&page), Ok(4090));
-        assert_eq!(file.store(b"print 2"), Err(EINVAL));
-        assert_eq!(chosen(&file), None);
-        // Behind the error, a new write begins.
-        assert_eq!(file.store(b"print 2"), Ok(7));
-        assert_eq!(chosen(&file), Some(KTHREADD));
+        assert_eq!(page.len(), PAGE_SIZE);
+        for first in [true, false] {
+            assert_eq!(file.store(&page, first), Ok(4090));
+            assert_eq!(chosen(&file), None);
+            assert_eq!(file.store(b"print 2", false), Err(EINVAL));
+            assert_eq!(file.store(b"print 2\n", false), Ok(8));
+            assert_eq!(chosen(&file), Some(KTHREADD));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_whole_page_of_whole_lines_is_carried_out() -> Result {
+        let file = file()?;
+        let page = page(b"stop \n")?;
+        assert_eq!(page.len(), PAGE_SIZE);
+        assert_eq!(file.store(&page, true), Ok(PAGE_SIZE));
+        assert!(!file.monitor.is_sampling());
+        // Another open file is not concerned.
+        assert_eq!(file.store(b"start", true), Ok(5));
+        assert!(file.monitor.is_sampling());
         Ok(())
     }
 }

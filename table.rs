@@ -5,6 +5,8 @@
 //! Numbers are given out in order, and never again. Neighbours lie side by side in chunks of memory, the
 //! chunks in a tree: so the next value is next in memory, and few others are looked at to find one.
 
+use core::mem::size_of;
+
 use kernel::{
     prelude::*,
     rbtree::{
@@ -12,6 +14,11 @@ use kernel::{
         RBTreeNode,
         RBTreeNodeReservation, //
     },
+};
+
+use crate::wrappers::slab::{
+    kmalloc_size_roundup,
+    rbtree_node_size, //
 };
 
 /// Values in a chunk.
@@ -39,6 +46,8 @@ fn slot_of(number: u64) -> usize {
 pub(crate) struct Table<T> {
     /// By the number of the chunk. None of them is empty.
     chunks: RBTree<u64, Chunk<T>>,
+    /// How many chunks there are.
+    chunk_count: usize,
     len: usize,
 }
 
@@ -70,6 +79,7 @@ impl<T> Table<T> {
     pub(crate) fn new() -> Self {
         Self {
             chunks: RBTree::new(),
+            chunk_count: 0,
             len: 0,
         }
     }
@@ -77,6 +87,13 @@ impl<T> Table<T> {
     /// How many values there are.
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// The bytes that the allocator set aside for the table.
+    pub(crate) fn bytes(&self) -> usize {
+        let chunk = kmalloc_size_roundup(size_of::<[Option<T>; SLOTS]>())
+            .saturating_add(rbtree_node_size::<u64, Chunk<T>>());
+        self.chunk_count.saturating_mul(chunk)
     }
 
     /// Whether a value with this number needs a [`Room`] to be put in.
@@ -91,6 +108,7 @@ impl<T> Table<T> {
     pub(crate) fn insert(&mut self, number: u64, value: T, room: Option<Room<T>>) -> Result<(), T> {
         if let (true, Some(room)) = (self.needs_room(number), room) {
             self.chunks.insert(room.into_node(number));
+            self.chunk_count = self.chunk_count.wrapping_add(1);
         }
         let Some(chunk) = self.chunks.get_mut(&chunk_of(number)) else {
             return Err(value);
@@ -116,6 +134,7 @@ impl<T> Table<T> {
         self.len = self.len.wrapping_sub(1);
         if chunk.len == 0 {
             self.chunks.remove(&chunk_of(number));
+            self.chunk_count = self.chunk_count.wrapping_sub(1);
         }
         Some(value)
     }

@@ -10,9 +10,9 @@
 //! ```text
 //! TaskMonitor (module)
 //!   params::Registration     parameters that are written act on the monitor
-//!   debugfs::Files           three files; each opening of one has a Cursor, a Follower (they hold
-//!                            the blocks on which they stand), or a Tasks
-//!   kobject::Attribute       the file in sysfs
+//!   debugfs::Files           four files; each opening of one has a Cursor, a Follower (they hold
+//!                            the blocks on which they stand), a Tasks, or a StatsReader
+//!   kobject::BinAttribute    the file in sysfs
 //!   kthread::Registration    the sampling thread
 //!   shrinker::Registration   reclaim takes blocks
 //!   Arc<Monitor>
@@ -27,7 +27,7 @@
 //! # Locks
 //!
 //! ```text
-//! parameter lock, lock of an open file (seq_file, kernfs)
+//! lock of an open file (seq_file, kernfs) -> parameter lock
 //!   -> Monitor::control (mutex) -> Monitor::set (spinlock)
 //!     -> stats_lock, alloc_lock of a monitored task; lock of the mempool, of the slab cache
 //! ```
@@ -53,6 +53,13 @@ use crate::wrappers::{
     slab, //
 };
 
+/// The version, as `modinfo` and `taskmonitor_stats` show it.
+macro_rules! version {
+    () => {
+        "0.1.0"
+    };
+}
+
 mod codec;
 mod command;
 mod cputime;
@@ -67,19 +74,13 @@ mod sample;
 mod sampler;
 mod set;
 mod shrinker;
+mod stats;
 mod sysfs;
 mod table;
 #[cfg(CONFIG_KUNIT = "y")]
 mod testing;
 mod text;
 mod wrappers;
-
-/// The version, as `modinfo` and the kernel log show it.
-macro_rules! version {
-    () => {
-        "0.1.0"
-    };
-}
 
 modinfo!("version=", version!());
 
@@ -99,7 +100,7 @@ module! {
 struct TaskMonitor {
     _params: params::Registration,
     _files: Option<debugfs::Files>,
-    _attribute: kobject::Attribute<sysfs::File>,
+    _attribute: kobject::BinAttribute<sysfs::File>,
     _sampler: kthread::Registration<monitor::Monitor>,
     _shrinker: wrappers::shrinker::Registration<monitor::Monitor>,
     _monitor: Arc<monitor::Monitor>,
@@ -128,7 +129,7 @@ impl kernel::Module for TaskMonitor {
             }
         }
         let sampler = kthread::Registration::new(sampler::NAME, monitor.clone())?;
-        let attribute = kobject::Attribute::new_kernel(
+        let attribute = kobject::BinAttribute::new_kernel(
             sysfs::NAME,
             sysfs::MODE,
             Arc::new(sysfs::File::new(monitor.clone()), GFP_KERNEL)?,
@@ -143,32 +144,7 @@ impl kernel::Module for TaskMonitor {
         };
         let params = params::Registration::new(module, &settings, &monitor)?;
 
-        pr_info!(
-            "version {}, period_us {}, max_samples {}, max_tasks {}, max_mib {}, reserve {}, \
-             sampling {}\n",
-            version!(),
-            settings.period_us,
-            settings.max_samples,
-            settings.max_tasks,
-            settings.max_mib,
-            settings.reserve,
-            if settings.sampling { 'Y' } else { 'N' },
-        );
-        // 128 of seven digits are too long for one line of the log.
-        for pids in targets.pids().chunks(64) {
-            pr_info!("target {}\n", params::List(pids));
-        }
-        let (fewest, most) = sample::BLOCK_SAMPLES;
-        pr_info!(
-            "a sample: sizeof {}, packed {} to {}; a block: sizeof {}, ksize {}, {} to {} samples\n",
-            core::mem::size_of::<sample::Sample>(),
-            codec::LEAST,
-            codec::MOST,
-            sample::BLOCK_SIZE,
-            ksize,
-            fewest,
-            most
-        );
+        pr_debug!("version {}\n", version!());
         Ok(Self {
             _params: params,
             _files: files,

@@ -17,6 +17,7 @@ use crate::{
     },
     wrappers::{
         mempool::Pool,
+        mm::DropBatch,
         slab, //
     },
 };
@@ -89,6 +90,14 @@ pub(crate) fn settings() -> Settings {
         max_mib: 1,
         reserve: 1,
         sampling: true,
+    }
+}
+
+impl Monitor {
+    /// Samples living tasks at `instant`, a bounded number of them from number `from` on. Returns
+    /// the number to go on with, if there are more.
+    pub(crate) fn sample_batch(&self, from: u64, instant: u64) -> Option<u64> {
+        self.continue_round(from, instant, &mut DropBatch::new())
     }
 }
 

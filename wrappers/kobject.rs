@@ -6,11 +6,8 @@
 //! [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
 
 use core::{
-    mem::{
-        offset_of,
-        size_of, //
-    },
-    ptr,
+    mem,
+    mem::offset_of,
     slice, //
 };
 
@@ -29,79 +26,132 @@ use kernel::{
 ///
 /// Context: both may sleep.
 pub(crate) trait Operations: Send + Sync + 'static {
-    /// Writes what is read into `page`; returns how many bytes those are, less than a page.
+    /// Writes what the file contains now into `page`; returns how many bytes those are, less than a
+    /// page.
     fn show(&self, page: &mut [u8]) -> Result<usize>;
 
-    /// Handles what was written, at most a page; returns how many bytes it took.
-    fn store(&self, data: &[u8]) -> Result<usize>;
+    /// Handles one write, of which sysfs passes a page at most; returns how many bytes it took. `first`
+    /// tells that it is the first write on this open file.
+    fn store(&self, data: &[u8], first: bool) -> Result<usize>;
 }
 
 /// An attribute that is there until this is dropped.
+///
+/// It is a `bin_attribute`, as the functions of a text attribute are not told which open file they are
+/// called for. A reader still gets the text of one moment, as from a text attribute: it is made by a
+/// read at offset 0, or by the first read, and later reads continue in it.
 ///
 /// An opening of its file does not keep the module from being unloaded: it fails from then on.
 ///
 /// # Invariants
 ///
 /// `inner` is registered as an attribute of `kernel_kobj`.
-pub(crate) struct Attribute<T: Operations> {
+pub(crate) struct BinAttribute<T: Operations> {
     inner: KBox<Inner<T>>,
 }
 
 /// What the callbacks find: the attribute's own memory.
 #[repr(C)]
 struct Inner<T> {
-    attribute: KobjAttribute,
+    attribute: bindings::bin_attribute,
     data: Arc<T>,
 }
 
-/// `struct kobj_attribute`. From 7.3 on its functions are in unions, which bindgen gives other names;
-/// its layout is the same. (Theirs are the C types to the name, which CONFIG_CFI compares.)
-#[repr(C)]
-struct KobjAttribute {
-    attr: bindings::attribute,
-    show: unsafe extern "C" fn(
-        *mut bindings::kobject,
-        *mut bindings::kobj_attribute,
-        *mut c_char,
-    ) -> isize,
-    store: unsafe extern "C" fn(
-        *mut bindings::kobject,
-        *mut bindings::kobj_attribute,
-        *const c_char,
-        usize,
-    ) -> isize,
+/// What is kept for one open file.
+///
+/// kernfs opens each of its files as a `seq_file`, but reads only text attributes through it; the
+/// `seq_file` of any other is unused, and seq_release() frees its buffer when the file is closed, also
+/// after the attribute is gone. So the text is kept in that buffer, and the number of writes in
+/// `index`.
+///
+/// # Invariants
+///
+/// - The fields are those of the `seq_file` of an open file of a [`BinAttribute`], which kernfs has
+///   locked (`of->mutex`). Only they are borrowed: others look at `private`.
+/// - `buf` is NULL, or `PAGE_SIZE` initialised bytes. If `size` is not 0, the first `count` of them are
+///   the text.
+struct OpenFile<'a> {
+    buf: &'a mut *mut c_char,
+    size: &'a mut usize,
+    count: &'a mut usize,
+    index: &'a mut bindings::loff_t,
 }
 
-const _: () = assert!(size_of::<KobjAttribute>() == size_of::<bindings::kobj_attribute>());
+impl OpenFile<'_> {
+    /// # Safety
+    ///
+    /// `file` must be an open file of a [`BinAttribute`]. To be called in a function of that attribute;
+    /// only one such value may live at a time.
+    unsafe fn new(file: *mut bindings::file) -> Self {
+        // INVARIANT: By this function's own contract. The buffer is NULL at first, and nobody but
+        // `text` sets it.
+        //
+        // SAFETY: kernfs_fop_open() calls seq_open(), which puts the `seq_file` there, for as long as
+        // the file is open. kernfs holds `of->mutex` while it calls the functions of an attribute, and
+        // uses none of these fields for one that is binary.
+        unsafe {
+            let m = (*file).private_data.cast::<bindings::seq_file>();
+            Self {
+                buf: &mut (*m).buf,
+                size: &mut (*m).size,
+                count: &mut (*m).count,
+                index: &mut (*m).index,
+            }
+        }
+    }
 
-impl<T: Operations> Attribute<T> {
+    /// The text that a read at `offset` continues in. If there is none yet, or the read is one from the
+    /// beginning, `make` makes it.
+    fn text(
+        &mut self,
+        offset: u64,
+        make: impl FnOnce(&mut [u8]) -> Result<usize>,
+    ) -> Result<&[u8]> {
+        if self.buf.is_null() {
+            let (buffer, ..) =
+                KVec::from_elem(0_u8, PAGE_SIZE, GFP_KERNEL_ACCOUNT)?.into_raw_parts();
+            // INVARIANT: A page of zeros. kvfree() of seq_release() frees what kmalloc() allocated, too.
+            *self.buf = buffer.cast();
+        }
+        // SAFETY: By the type invariant; `self` is borrowed while this lives.
+        let page = unsafe { slice::from_raw_parts_mut(self.buf.cast::<u8>(), PAGE_SIZE) };
+        if offset == 0 || *self.size == 0 {
+            // Without a text for as long as there might be half of one.
+            *self.size = 0;
+            *self.count = make(page)?.min(PAGE_SIZE - 1);
+            *self.size = PAGE_SIZE;
+        }
+        Ok(page.get(..*self.count).unwrap_or_default())
+    }
+
+    /// Notes a write; tells whether it is the first one.
+    fn begin_write(&mut self) -> bool {
+        mem::replace(self.index, 1) == 0
+    }
+}
+
+impl<T: Operations> BinAttribute<T> {
     /// Creates `/sys/kernel/NAME`.
     ///
-    /// Context: may sleep. Errors: `EEXIST`, `ENOMEM`. Wraps `sysfs_create_file_ns()`.
+    /// Context: may sleep. Errors: `EEXIST`, `ENOMEM`. Wraps `sysfs_create_bin_file()`.
     pub(crate) fn new_kernel(name: &'static CStr, mode: u16, data: Arc<T>) -> Result<Self> {
-        let mut attr: bindings::attribute = pin_init::zeroed();
-        attr.name = name.as_char_ptr();
-        attr.mode = mode;
+        // The size stays 0: a write behind the size of a file would fail.
+        let mut attribute: bindings::bin_attribute = pin_init::zeroed();
+        attribute.attr.name = name.as_char_ptr();
+        attribute.attr.mode = mode;
+        attribute.read = Some(Self::read);
+        attribute.write = Some(Self::write);
         #[cfg(CONFIG_DEBUG_LOCK_ALLOC)]
         {
-            // As sysfs_attr_init() does for attributes that are no static variables.
-            attr.key = kernel::static_lock_class!().as_ptr();
+            // As sysfs_bin_attr_init() does for attributes that are no static variables.
+            attribute.attr.key = kernel::static_lock_class!().as_ptr();
         }
-        let attribute = KobjAttribute {
-            attr,
-            show: Self::show,
-            store: Self::store,
-        };
         let inner = KBox::new(Inner { attribute, data }, GFP_KERNEL)?;
 
         // SAFETY: The kernel's own object is always there. The attribute stays where it is until it
         // is removed, its name for as long as the module.
         to_result(unsafe {
-            bindings::sysfs_create_file_ns(
-                bindings::kernel_kobj,
-                &inner.attribute.attr,
-                ptr::null(),
-            )
+            bindings::sysfs_create_bin_file(bindings::kernel_kobj, &inner.attribute)
         })?;
 
         // INVARIANT: Just registered.
@@ -112,7 +162,7 @@ impl<T: Operations> Attribute<T> {
     ///
     /// `attribute` must be one that [`Self::new_kernel`] registered, and not be removed during the
     /// call.
-    unsafe fn data<'a>(attribute: *mut bindings::kobj_attribute) -> &'a T {
+    unsafe fn data<'a>(attribute: *const bindings::bin_attribute) -> &'a T {
         // SAFETY: By this function's own contract it is the first field of an `Inner`.
         unsafe {
             &(*attribute
@@ -124,66 +174,73 @@ impl<T: Operations> Attribute<T> {
 
     /// # Safety
     ///
-    /// To be called as `show` of an attribute that [`Self::new_kernel`] registered, with a page.
-    unsafe extern "C" fn show(
+    /// To be called as `read` of an attribute that [`Self::new_kernel`] registered, with a `buffer` of
+    /// `len` bytes.
+    unsafe extern "C" fn read(
+        file: *mut bindings::file,
         _: *mut bindings::kobject,
-        attribute: *mut bindings::kobj_attribute,
-        page: *mut c_char,
+        attribute: *const bindings::bin_attribute,
+        buffer: *mut c_char,
+        offset: bindings::loff_t,
+        len: usize,
     ) -> isize {
         from_result(|| {
-            // SAFETY: By this function's own contract; the page is nobody else's, and initialised.
-            // sysfs waits for this call before it removes the attribute.
-            let (data, page) = unsafe {
-                (
-                    Self::data(attribute),
-                    slice::from_raw_parts_mut(page.cast::<u8>(), PAGE_SIZE),
-                )
+            // SAFETY: By this function's own contract. sysfs waits for this call before it removes the
+            // attribute.
+            let (data, mut open) = unsafe { (Self::data(attribute), OpenFile::new(file)) };
+            let offset = u64::try_from(offset)?;
+            let text = open.text(offset, |page| data.show(page))?;
+            let rest = text.get(usize::try_from(offset)?..).unwrap_or_default();
+            let rest = rest.get(..len).unwrap_or(rest);
+            // SAFETY: At most `len` bytes, into a buffer that kernfs allocated for this call.
+            unsafe {
+                buffer
+                    .cast::<u8>()
+                    .copy_from_nonoverlapping(rest.as_ptr(), rest.len())
             };
-            // sysfs takes a whole page for an overflow. CAST: Less than a page.
-            Ok(data.show(page)?.min(PAGE_SIZE - 1) as isize)
+            // CAST: Less than a page.
+            Ok(rest.len() as isize)
         })
     }
 
     /// # Safety
     ///
-    /// To be called as `store` of an attribute that [`Self::new_kernel`] registered, with `len` bytes
+    /// To be called as `write` of an attribute that [`Self::new_kernel`] registered, with `len` bytes
     /// at `data`.
-    unsafe extern "C" fn store(
+    unsafe extern "C" fn write(
+        file: *mut bindings::file,
         _: *mut bindings::kobject,
-        attribute: *mut bindings::kobj_attribute,
-        data: *const c_char,
+        attribute: *const bindings::bin_attribute,
+        data: *mut c_char,
+        _: bindings::loff_t,
         len: usize,
     ) -> isize {
         from_result(|| {
             // SAFETY: By this function's own contract; sysfs copied the data for this call.
-            let (this, data) = unsafe {
+            let (this, mut open, data) = unsafe {
                 (
                     Self::data(attribute),
+                    OpenFile::new(file),
                     slice::from_raw_parts(data.cast::<u8>(), len),
                 )
             };
+            let first = open.begin_write();
             // CAST: At most a page.
-            Ok(this.store(data)?.min(len) as isize)
+            Ok(this.store(data, first)?.min(len) as isize)
         })
     }
 }
 
-impl<T: Operations> Drop for Attribute<T> {
-    /// Waits for calls that run. Context: may sleep. Wraps `sysfs_remove_file_ns()`.
+impl<T: Operations> Drop for BinAttribute<T> {
+    /// Waits for calls that run. Context: may sleep. Wraps `sysfs_remove_bin_file()`.
     fn drop(&mut self) {
         // SAFETY: By the type invariant it is registered so.
-        unsafe {
-            bindings::sysfs_remove_file_ns(
-                bindings::kernel_kobj,
-                &self.inner.attribute.attr,
-                ptr::null(),
-            )
-        };
+        unsafe { bindings::sysfs_remove_bin_file(bindings::kernel_kobj, &self.inner.attribute) };
     }
 }
 
 // SAFETY: An attribute has no owner thread, and its data can be sent.
-unsafe impl<T: Operations> Send for Attribute<T> {}
+unsafe impl<T: Operations> Send for BinAttribute<T> {}
 
 // SAFETY: Nothing can be done with a shared attribute.
-unsafe impl<T: Operations> Sync for Attribute<T> {}
+unsafe impl<T: Operations> Sync for BinAttribute<T> {}

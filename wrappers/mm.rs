@@ -6,7 +6,8 @@
 
 use kernel::{
     bindings,
-    mm::Mm, //
+    mm::Mm,
+    sync::aref::ARef, //
 };
 
 /// Pages of memory that the kernel manages. Wraps `totalram_pages()`.
@@ -29,6 +30,10 @@ pub(crate) struct Memory {
 }
 
 /// Looks at an address space: its pages are counted as in `/proc/PID/stat` (`get_mm_rss()`).
+///
+/// Each of the three counters lacks what the processors have not added to it yet, less than
+/// `percpu_counter_batch` pages each. `__percpu_counter_sum()` would add that up, under the counter's
+/// lock, with interrupts off, and at a cost that grows with the number of processors.
 ///
 /// Context: any; takes no lock.
 #[inline(always)]
@@ -57,5 +62,71 @@ pub(crate) fn usage(mm: &Mm) -> Memory {
             // CAST: A count, never negative.
             mm_users: (&raw const (*mm).mm_users.counter).read_volatile() as u32,
         }
+    }
+}
+
+/// Address spaces that were let go under a spinlock, to be dropped when it is released.
+///
+/// The last `mmdrop()` of an address space frees it: `__mmdrop()` frees the page table, and sums up
+/// four counters over all processors, with interrupts off. Those who wait for the spinlock should not
+/// have to wait for that.
+pub(crate) struct DropBatch {
+    mms: [Option<ARef<Mm>>; Self::CAPACITY],
+    len: usize,
+}
+
+impl DropBatch {
+    /// The most that it holds. It is on the stack of the sampling thread.
+    const CAPACITY: usize = 64;
+
+    /// The most that sampling one task lets go: the address spaces of its former leader, of its
+    /// leader, and of another thread.
+    const PER_TASK: usize = 3;
+
+    pub(crate) fn new() -> Self {
+        Self {
+            mms: [const { None }; Self::CAPACITY],
+            len: 0,
+        }
+    }
+
+    /// Puts `mm` in. If there is no room, drops it at once.
+    ///
+    /// Context: any.
+    pub(crate) fn push(&mut self, mm: ARef<Mm>) {
+        if let Some(place) = self.mms.get_mut(self.len) {
+            *place = Some(mm);
+            self.len = self.len.wrapping_add(1);
+        }
+    }
+
+    /// True while there is room for what sampling one more task lets go.
+    #[inline]
+    pub(crate) fn has_room(&self) -> bool {
+        self.len <= Self::CAPACITY - Self::PER_TASK
+    }
+
+    /// How many it holds. For unit tests.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Drops what is in it.
+    ///
+    /// Context: any, but with no spinlock held.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        if self.len > 0 {
+            self.clear_some();
+        }
+    }
+
+    #[cold]
+    fn clear_some(&mut self) {
+        for place in self.mms.iter_mut().take(self.len) {
+            *place = None;
+        }
+        self.len = 0;
     }
 }

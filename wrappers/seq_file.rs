@@ -90,12 +90,15 @@ impl<S: Sequence, O: Send + Sync + 'static> File<S, O> {
 
     /// Opens `file` as a sequence. Wraps `seq_open()`.
     ///
+    /// What is allocated is charged to the memory cgroup of the current task, as `seq_file` does with its
+    /// own memory.
+    ///
     /// # Safety
     ///
     /// To be called from `open` of the file operations of `file`, whose `release` is
     /// [`Self::release`].
     pub(crate) unsafe fn open(file: *mut bindings::file, sequence: S, other: O) -> Result {
-        let opened = KBox::new(Opened { sequence, other }, GFP_KERNEL)?;
+        let opened = KBox::new(Opened { sequence, other }, GFP_KERNEL_ACCOUNT)?;
 
         let operations: &'static _ = &Self::OPERATIONS;
 

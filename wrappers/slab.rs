@@ -15,6 +15,21 @@ use kernel::{
     prelude::*, //
 };
 
+/// Returns the bytes that kmalloc() sets aside for `size` bytes.
+///
+/// # Context
+///
+/// Any. Wraps `kmalloc_size_roundup()`.
+pub(crate) fn kmalloc_size_roundup(size: usize) -> usize {
+    // SAFETY: Takes any size, and looks at nothing but the table of the kernel's own caches.
+    unsafe { bindings::kmalloc_size_roundup(size) }
+}
+
+/// Returns the bytes that kmalloc() sets aside for a node of a `kernel::rbtree::RBTree<K, V>`.
+pub(crate) fn rbtree_node_size<K, V>() -> usize {
+    kmalloc_size_roundup(mem::size_of::<(bindings::rb_node, K, V)>())
+}
+
 /// How a [`Cache`] treats its objects: a set of `SLAB_*`, combined by `|`.
 #[derive(Clone, Copy)]
 pub(crate) struct Flags(bindings::slab_flags_t);

@@ -11,6 +11,7 @@
 //! [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h)
 
 use core::{
+    mem,
     mem::offset_of,
     ptr,
     ptr::NonNull, //
@@ -34,9 +35,15 @@ use kernel::{
 use super::{
     barrier::smp_rmb,
     mm,
-    mm::Memory,
+    mm::{
+        DropBatch,
+        Memory, //
+    },
     pid::Pid, //
 };
+
+#[cfg(CONFIG_VIRT_CPU_ACCOUNTING_GEN)]
+use super::timekeeping::sched_clock;
 
 /// Reads once what C code may write to meanwhile, as `READ_ONCE()` does.
 macro_rules! read_once {
@@ -48,11 +55,12 @@ macro_rules! read_once {
 /// What a task has used since it began.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Usage {
-    /// User time, as counted by the tick, in nanoseconds.
+    /// User time, as counted by the tick, or by the clock on a nohz_full processor, in nanoseconds.
     pub(crate) utime: u64,
-    /// System time, as counted by the tick, in nanoseconds.
+    /// System time, counted likewise, in nanoseconds.
     pub(crate) stime: u64,
-    /// Time on the CPU, as the scheduler measured it (`sum_exec_runtime`), in nanoseconds.
+    /// Time on the CPU, as the scheduler measured it (`sum_exec_runtime`), in nanoseconds. Of a task
+    /// that runs, it is as old as the last tick: up to a second on a nohz_full processor.
     pub(crate) runtime: u64,
     /// Page faults that needed no I/O.
     pub(crate) min_flt: u64,
@@ -84,7 +92,8 @@ pub(crate) struct Reading {
     pub(crate) ended: bool,
     /// How many threads were looked at for it.
     pub(crate) threads: usize,
-    /// To be given to `read_idle()` the next time; none if all is to be read then, too.
+    /// To be given to `read_idle()` the next time, if no other reading was taken since; none if all is
+    /// to be read then, too.
     pub(crate) mark: Option<Mark>,
 }
 
@@ -111,10 +120,30 @@ pub(crate) struct Process {
     mm: AddressSpace,
 }
 
-/// What tells whether a task has run since it was read.
+/// What tells whether a task has run since it was read. A task that is on a CPU has none.
 ///
 /// A task that has not run has neither used anything, nor started threads, executed another program, or
 /// exited: all of that it does itself.
+///
+/// # Why it is right
+///
+/// The scheduler sets `on_cpu` before it switches to a task. When the task leaves its CPU, the
+/// scheduler brings the run time up to date, counts the switch, and clears `on_cpu`, the last with
+/// release semantics. Nothing orders the run time before the count: on a machine with weak ordering
+/// (arm64), another CPU may see the new count with the old run time until `on_cpu` is cleared. So the
+/// count alone proves nothing of a task that was on a CPU when it was read: its old values could be
+/// repeated for as long as it sleeps after that.
+///
+/// Call a stay of the task on a CPU a run, and let `switches` be the count that run K left behind.
+///
+/// 1. [`Mark::new`] reads the count before `on_cpu`. A reader that has seen the count of run K sees
+///    what was written before that, `on_cpu` included: between setting it and counting is the full
+///    barrier of `switch_to()`. So if it then reads 0, that is from the end of run K or a later run,
+///    and what it reads after that includes all that run K used. (If it is from a later run, the mark
+///    does not match, and the task is read again.)
+/// 2. The task may begin to run again while the rest is read. If the reader sees anything of that run,
+///    it has seen that `on_cpu` was set, for the same reason. [`Mark::is_of`], which is called later
+///    under the same lock, then reads 1, or the 0 of a later run, and with that a later count.
 pub(crate) struct Mark {
     /// How often it left a CPU, as `khungtaskd` counts it.
     switches: c_ulong,
@@ -123,22 +152,27 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    /// To be called before all else is read.
+    /// Returns the mark of `task`; `None` if that is on a CPU.
+    ///
+    /// To be called before all else is read, and with the same lock held as for the calls of
+    /// [`Mark::is_of`].
     ///
     /// # Safety
     ///
     /// `task` must be valid.
     #[inline]
-    unsafe fn new(task: *mut bindings::task_struct) -> Self {
+    unsafe fn new(task: *mut bindings::task_struct) -> Option<Self> {
         // SAFETY: By this function's own contract.
-        let mark = unsafe {
-            Self {
-                switches: switches(task),
-                state: read_once!((*task).__state),
+        unsafe {
+            let switches = switches(task);
+            smp_rmb();
+            if read_once!((*task).on_cpu) != 0 {
+                return None;
             }
-        };
-        smp_rmb();
-        mark
+            let state = read_once!((*task).__state);
+            smp_rmb();
+            Some(Self { switches, state })
+        }
     }
 
     /// Whether `task` has not run since, and is in the same state.
@@ -148,9 +182,6 @@ impl Mark {
     /// `task` must be valid.
     #[inline]
     unsafe fn is_of(&self, task: *mut bindings::task_struct) -> bool {
-        // A task that leaves its CPU counts that before `on_cpu` is cleared (with release semantics). So
-        // one that is on none, and has not left any since, has been on none since.
-        //
         // SAFETY: By this function's own contract.
         unsafe {
             read_once!((*task).on_cpu) == 0 && {
@@ -175,6 +206,8 @@ unsafe fn switches(task: *mut bindings::task_struct) -> c_ulong {
 /// One thread.
 pub(crate) struct Thread {
     pid: ARef<Pid>,
+    /// The PID of its process, which is gone from the process itself once that has been reaped.
+    group: Option<ARef<Pid>>,
     task: ARef<Task>,
     mm: AddressSpace,
 }
@@ -188,6 +221,18 @@ fn task_of(pid: &Pid, kind: bindings::pid_type) -> Option<ARef<Task>> {
 
     // SAFETY: `get_pid_task()` took a reference, which this takes over; `Task` is transparent.
     NonNull::new(task).map(|task| unsafe { ARef::from_raw(task.cast()) })
+}
+
+/// Takes a reference on the PID of the process that `task` belongs to; `None` once that process has been
+/// reaped.
+///
+/// Wraps `get_task_pid()`.
+fn group_of(task: &Task) -> Option<ARef<Pid>> {
+    // SAFETY: `task` is valid, and holds its `signal_struct`, in which this pointer is.
+    let pid = unsafe { bindings::get_task_pid(task.as_ptr(), bindings::pid_type_PIDTYPE_TGID) };
+
+    // SAFETY: `get_task_pid()` took a reference, which this takes over; `Pid` is transparent.
+    NonNull::new(pid).map(|pid| unsafe { ARef::from_raw(pid.cast()) })
 }
 
 /// CLOCK_BOOTTIME at which `task` (a process's first thread) began, in nanoseconds.
@@ -219,23 +264,24 @@ impl Process {
     /// Reads the totals of all its threads, exited ones included, and what is seen of its leader.
     ///
     /// Context: any but interrupts; never sleeps. Takes the RCU read lock, `alloc_lock` of a thread,
-    /// and `stats_lock` if threads come and go all the while. Costs a walk over the threads. Of a living
-    /// process with one thread it takes no lock, but `alloc_lock` if that has got another address space.
+    /// and `stats_lock` if threads come and go all the while. Costs a walk over the threads; but of a
+    /// process whose one thread sleeps, a look at that.
+    /// An address space that the process has left goes to `drops`.
     #[inline]
-    pub(crate) fn read(&mut self) -> Reading {
-        self.read_one().unwrap_or_else(|| self.read_all())
+    pub(crate) fn read(&mut self, drops: &mut DropBatch) -> Reading {
+        self.read_one().unwrap_or_else(|| self.read_all(drops))
     }
 
-    /// Reads a living process whose only thread is the task that is held, as [`Self::read`] does; `None` says
-    /// nothing.
+    /// Reads a living process whose only thread is the task that is held, which is on no CPU, and has
+    /// the same address space as before, as [`Self::read`] does; `None` says nothing.
     #[inline(always)]
-    pub(crate) fn read_one(&mut self) -> Option<Reading> {
+    pub(crate) fn read_one(&self) -> Option<Reading> {
         let (task, signal) = (self.task.as_ptr(), self.signal());
 
         // SAFETY: The task is held, and holds its `signal_struct`; fields that change are read once. The
         // list of threads is compared with, not followed.
         unsafe {
-            let mark = Mark::new(task);
+            let mark = Mark::new(task)?;
             let before = read_once!((*signal).stats_lock.seqcount.seqcount.sequence);
             smp_rmb();
             let head = &raw mut (*signal).thread_head;
@@ -247,9 +293,10 @@ impl Process {
                 return None;
             }
             let mut usage = usage_of_exited(signal);
-            usage.add(&usage_of(task));
+            // A task that is on no CPU has nothing pending.
+            usage.add(&usage_accounted(task));
             smp_rmb();
-            // As in `totals()`.
+            // As in `totals_of_group()`.
             if before & 1 != 0
                 || read_once!((*signal).stats_lock.seqcount.seqcount.sequence) != before
             {
@@ -257,7 +304,7 @@ impl Process {
             }
             Some(Reading {
                 usage,
-                memory: self.mm.read(task),
+                memory: self.mm.read_same(task)?,
                 state: state_letter(mark.state, 0),
                 ended: false,
                 threads: 1,
@@ -268,7 +315,7 @@ impl Process {
 
     /// Reads a process by a walk over its threads.
     #[inline(never)]
-    fn read_all(&mut self) -> Reading {
+    fn read_all(&mut self, drops: &mut DropBatch) -> Reading {
         let guard = rcu::read_lock();
         let totals = self.totals(&guard);
         let mut reading = Reading {
@@ -290,7 +337,7 @@ impl Process {
                     read_once!((*leader).__state),
                     read_once!((*leader).exit_state),
                 );
-                reading.memory = self.mm.read(leader);
+                reading.memory = self.mm.read(leader, drops);
             }
             if leader != self.task.as_ptr() {
                 // Another thread has become the leader by an exec: the one to hold from now on.
@@ -303,7 +350,7 @@ impl Process {
             // The leader is gone or going. Its address space lives on with the other threads.
             if let Some(other) = totals.with_mm {
                 // SAFETY: As above.
-                reading.memory = unsafe { self.mm.read(other.as_ptr()) };
+                reading.memory = unsafe { self.mm.read(other.as_ptr(), drops) };
             }
         }
         reading
@@ -318,6 +365,11 @@ impl Process {
         // SAFETY: The task is held.
         let idle = unsafe { mark.is_of(self.task.as_ptr()) };
         idle.then(|| self.mm.read_known())
+    }
+
+    /// Gives up the address space that it was last seen to have.
+    pub(crate) fn release_mm(&mut self, drops: &mut DropBatch) {
+        self.mm.set(None, drops);
     }
 
     /// The name of its leader, or of a thread that it had if all are gone.
@@ -341,7 +393,32 @@ impl Process {
     ///
     /// As `thread_group_cputime()` does it: a thread that exits moves its share from its own fields
     /// to those of the group in a write section of `stats_lock`.
+    ///
+    /// The kernel does so when the task is reaped. The kernel reaps a thread that does not lead its
+    /// group, and a process whose parent ignores SIGCHLD, on that task's own CPU, on its way out. A
+    /// parent that waits may reap a process before it has left its CPU, too. Neither brings the run
+    /// time up to date before. So what such a task runs from its last tick or switch on is missing in
+    /// the totals of the group: in those that wait4() gives, and for good. Of the task that is held it is
+    /// known. A process that has had one thread has an exact run time by that; of one that has had
+    /// more, what the other threads ran in the end is lost.
     fn totals(&self, guard: &rcu::Guard) -> Totals {
+        let mut totals = self.totals_of_group(guard);
+        if totals.threads == 0 {
+            let task = self.task.as_ptr();
+            // SAFETY: The task is held. There are no threads any more: so it has been reaped, and its
+            // `exit_state` is set.
+            unsafe {
+                totals.ended = has_left_cpu(task);
+                let own = read_once!((*task).se.sum_exec_runtime);
+                totals.usage.runtime = totals.usage.runtime.max(own);
+            }
+        }
+        totals
+    }
+
+    /// As [`Self::totals`], by what the kernel accounts to the group alone. Without threads, it says
+    /// that the process has ended, though its last thread may be on its CPU yet.
+    fn totals_of_group(&self, guard: &rcu::Guard) -> Totals {
         let signal = self.signal();
 
         // SAFETY: The held task holds its `signal_struct`.
@@ -363,7 +440,16 @@ impl Process {
         self.walk(guard)
     }
 
-    fn walk(&self, _: &rcu::Guard) -> Totals {
+    fn walk(&self, guard: &rcu::Guard) -> Totals {
+        if vtime_accounting_enabled() {
+            self.walk_and_add::<true>(guard)
+        } else {
+            self.walk_and_add::<false>(guard)
+        }
+    }
+
+    /// Walks over the threads; adds what is pending if `PENDING`.
+    fn walk_and_add<const PENDING: bool>(&self, _: &rcu::Guard) -> Totals {
         let signal = self.signal();
         let mut totals = Totals {
             usage: Usage::default(),
@@ -392,7 +478,11 @@ impl Process {
                 } else {
                     totals.ended &= has_left_cpu(task);
                 }
-                totals.usage.add(&usage_of(task));
+                let mut usage = usage_accounted(task);
+                if PENDING {
+                    (usage.utime, usage.stime) = cputime_with_pending(task);
+                }
+                totals.usage.add(&usage);
                 totals.threads = totals.threads.wrapping_add(1);
                 node = read_once!((*node).next);
             }
@@ -414,11 +504,18 @@ struct Totals {
 impl Thread {
     /// The thread that has `pid` as its TID; `None` if there is none.
     pub(crate) fn of(pid: &ARef<Pid>) -> Option<Self> {
+        let task = task_of(pid, bindings::pid_type_PIDTYPE_PID)?;
         Some(Self {
             pid: pid.clone(),
-            task: task_of(pid, bindings::pid_type_PIDTYPE_PID)?,
+            group: group_of(&task),
+            task,
             mm: AddressSpace::default(),
         })
+    }
+
+    /// The PID of the process that it belongs to; `None` if that had been reaped before this was made.
+    pub(crate) fn group(&self) -> Option<&ARef<Pid>> {
+        self.group.as_ref()
     }
 
     /// CLOCK_BOOTTIME at which it began, in nanoseconds.
@@ -435,13 +532,17 @@ impl Thread {
     /// Reads what is accounted to the thread.
     ///
     /// Context: any but interrupts; never sleeps. Takes `alloc_lock` if it has got another address space
-    /// since it was last read.
-    pub(crate) fn read(&mut self) -> Reading {
+    /// since it was last read. An address space that it has left goes to `drops`.
+    pub(crate) fn read(&mut self, drops: &mut DropBatch) -> Reading {
         let task = self.task.as_ptr();
 
         // SAFETY: The task is held.
         unsafe {
             let mark = Mark::new(task);
+            let state = match &mark {
+                Some(mark) => mark.state,
+                None => read_once!((*task).__state),
+            };
             let exit_state = read_once!((*task).exit_state);
             let ended = if exit_state != 0 {
                 has_left_cpu(task)
@@ -454,13 +555,18 @@ impl Thread {
             };
             Reading {
                 usage: usage_of(task),
-                memory: self.mm.read(task),
-                state: state_letter(mark.state, exit_state),
+                memory: self.mm.read(task, drops),
+                state: state_letter(state, exit_state),
                 ended,
                 threads: 1,
-                mark: (exit_state == 0).then_some(mark),
+                mark: mark.filter(|_| exit_state == 0),
             }
         }
+    }
+
+    /// Gives up the address space that it was last seen to have.
+    pub(crate) fn release_mm(&mut self, drops: &mut DropBatch) {
+        self.mm.set(None, drops);
     }
 
     /// What alone may have changed since the reading that `mark` is of, if it has not run since. `None`
@@ -541,11 +647,29 @@ unsafe fn usage_of_exited(signal: *mut bindings::signal_struct) -> Usage {
     }
 }
 
+/// What one thread has used.
+///
+/// # Safety
+///
+/// `task` must be valid.
+unsafe fn usage_of(task: *mut bindings::task_struct) -> Usage {
+    // SAFETY: By this function's own contract.
+    unsafe {
+        let mut usage = usage_accounted(task);
+        if vtime_accounting_enabled() {
+            (usage.utime, usage.stime) = cputime_with_pending(task);
+        }
+        usage
+    }
+}
+
+/// What the kernel has accounted to one thread.
+///
 /// # Safety
 ///
 /// `task` must be valid.
 #[inline]
-unsafe fn usage_of(task: *mut bindings::task_struct) -> Usage {
+unsafe fn usage_accounted(task: *mut bindings::task_struct) -> Usage {
     // SAFETY: By this function's own contract; each field is read once.
     unsafe {
         Usage {
@@ -554,6 +678,100 @@ unsafe fn usage_of(task: *mut bindings::task_struct) -> Usage {
             runtime: read_once!((*task).se.sum_exec_runtime),
             min_flt: read_once!((*task).min_flt) as u64,
             maj_flt: read_once!((*task).maj_flt) as u64,
+        }
+    }
+}
+
+/// Whether there are nohz_full processors, on which time may be pending.
+///
+/// On such a processor there may be no tick for a long time. The kernel reads the clock when a task
+/// enters or leaves user mode instead, and accounts what has passed since; until then it is pending.
+#[inline]
+fn vtime_accounting_enabled() -> bool {
+    #[cfg(CONFIG_VIRT_CPU_ACCOUNTING_GEN)]
+    // SAFETY: A variable of the kernel's, which is exported.
+    unsafe {
+        read_once!(bindings::context_tracking_key.key.enabled.counter) != 0
+    }
+    #[cfg(not(CONFIG_VIRT_CPU_ACCOUNTING_GEN))]
+    false
+}
+
+/// User and system time of one thread with what is pending, in nanoseconds, as `task_cputime()` of
+/// `kernel/sched/cputime.c` gives it.
+///
+/// # Safety
+///
+/// `task` must be valid.
+#[cfg(CONFIG_VIRT_CPU_ACCOUNTING_GEN)]
+#[cold]
+unsafe fn cputime_with_pending(task: *mut bindings::task_struct) -> (u64, u64) {
+    loop {
+        // SAFETY: By this function's own contract; each field is read once. What was read counts only
+        // if nobody has written meanwhile, which `vtime.seqcount` tells.
+        unsafe {
+            let vtime = &raw const (*task).vtime;
+            let before = read_once!((*vtime).seqcount.sequence);
+            smp_rmb();
+            let accounted = (read_once!((*task).utime), read_once!((*task).stime));
+            let pending = Pending {
+                state: read_once!((*vtime).state),
+                since: read_once!((*vtime).starttime),
+                utime: read_once!((*vtime).utime),
+                stime: read_once!((*vtime).stime),
+            };
+            // Also before the count: what passes after it may not be the task's.
+            let now = sched_clock();
+            smp_rmb();
+            if before & 1 == 0 && read_once!((*vtime).seqcount.sequence) == before {
+                return pending.added_to(accounted, now);
+            }
+        }
+        // Only the task's own processor writes, with interrupts off, some dozen instructions at a time.
+        core::hint::spin_loop();
+    }
+}
+
+/// As above: nothing is pending.
+///
+/// # Safety
+///
+/// `task` must be valid.
+#[cfg(not(CONFIG_VIRT_CPU_ACCOUNTING_GEN))]
+#[cold]
+unsafe fn cputime_with_pending(task: *mut bindings::task_struct) -> (u64, u64) {
+    // SAFETY: By this function's own contract; each field is read once.
+    unsafe { (read_once!((*task).utime), read_once!((*task).stime)) }
+}
+
+/// What a nohz_full processor has not accounted to a task yet: a part of `struct vtime`.
+#[cfg(CONFIG_VIRT_CPU_ACCOUNTING_GEN)]
+struct Pending {
+    state: bindings::vtime_state,
+    /// `sched_clock()` up to which time was taken, in nanoseconds.
+    since: u64,
+    /// Less than a tick each, which is accounted together with what follows in the same mode.
+    utime: u64,
+    stime: u64,
+}
+
+#[cfg(CONFIG_VIRT_CPU_ACCOUNTING_GEN)]
+impl Pending {
+    /// Returns user and system time with what is pending at `now`, by `sched_clock()`.
+    fn added_to(&self, (utime, stime): (u64, u64), now: u64) -> (u64, u64) {
+        // The clocks of two processors may differ.
+        let since = now.saturating_sub(self.since);
+        // These are sums of the kernel's, which wrap there, too.
+        match self.state {
+            // On no processor, or on one with a tick.
+            bindings::vtime_state_VTIME_INACTIVE | bindings::vtime_state_VTIME_IDLE => {
+                (utime, stime)
+            }
+            bindings::vtime_state_VTIME_SYS => {
+                (utime, stime.wrapping_add(self.stime).wrapping_add(since))
+            }
+            // In user mode, or in that of a guest.
+            _ => (utime.wrapping_add(self.utime).wrapping_add(since), stime),
         }
     }
 }
@@ -605,15 +823,28 @@ impl AddressSpace {
     /// # Safety
     ///
     /// `task` must be valid, and its `alloc_lock` not held.
+    unsafe fn read(&mut self, task: *mut bindings::task_struct, drops: &mut DropBatch) -> Memory {
+        // SAFETY: By this function's own contract.
+        match unsafe { self.read_same(task) } {
+            Some(memory) => memory,
+            // SAFETY: As above.
+            None => unsafe { self.look(task, drops) },
+        }
+    }
+
+    /// As [`Self::read`]; `None` if it is another address space than before.
+    ///
+    /// # Safety
+    ///
+    /// `task` must be valid.
     #[inline(always)]
-    unsafe fn read(&mut self, task: *mut bindings::task_struct) -> Memory {
+    unsafe fn read_same(&self, task: *mut bindings::task_struct) -> Option<Memory> {
         // SAFETY: By this function's own contract.
         let mm = unsafe { read_once!((*task).mm) };
         match &self.0 {
-            Some(known) if known.as_raw() == mm => mm::usage(known),
-            None if mm.is_null() => Memory::default(),
-            // SAFETY: By this function's own contract.
-            _ => unsafe { self.look(task) },
+            Some(known) if known.as_raw() == mm => Some(mm::usage(known)),
+            None if mm.is_null() => Some(Memory::default()),
+            _ => None,
         }
     }
 
@@ -629,7 +860,7 @@ impl AddressSpace {
     ///
     /// As for [`Self::read`].
     #[cold]
-    unsafe fn look(&mut self, task: *mut bindings::task_struct) -> Memory {
+    unsafe fn look(&mut self, task: *mut bindings::task_struct, drops: &mut DropBatch) -> Memory {
         // SAFETY: By this function's own contract. `alloc_lock` (of `task_lock()`) keeps `mm` from being
         // changed, and so the address space from going away. A kernel thread only borrows one.
         let mm = unsafe {
@@ -644,9 +875,16 @@ impl AddressSpace {
             bindings::spin_unlock(&raw mut (*task).alloc_lock);
             mm
         };
-        // What was known goes: by `mmdrop()`, which the scheduler calls with preemption disabled, too.
-        self.0 = mm;
+        self.set(mm, drops);
         self.read_known()
+    }
+
+    /// Goes on with `mm`. What was known before goes to `drops`: the task may have been the last to
+    /// use it.
+    fn set(&mut self, mm: Option<ARef<Mm>>, drops: &mut DropBatch) {
+        if let Some(former) = mem::replace(&mut self.0, mm) {
+            drops.push(former);
+        }
     }
 }
 
@@ -700,6 +938,11 @@ impl Drop for IrqSaved {
 mod tests {
     use super::*;
 
+    use kernel::error::{
+        code::ESRCH,
+        Result, //
+    };
+
     #[test]
     fn a_name_ends_before_its_nul() {
         assert_eq!(Comm([0; 16]).bytes(), b"");
@@ -730,11 +973,106 @@ mod tests {
         assert_eq!((sum.min_flt, sum.maj_flt), (12000, 9));
     }
 
+    #[cfg(CONFIG_VIRT_CPU_ACCOUNTING_GEN)]
+    #[test]
+    fn pending_time_is_added_by_mode() {
+        let added = |state, now| {
+            let pending = Pending {
+                state,
+                since: 1000,
+                utime: 20,
+                stime: 3,
+            };
+            pending.added_to((50_000, 60_000), now)
+        };
+        for off_cpu in [
+            bindings::vtime_state_VTIME_INACTIVE,
+            bindings::vtime_state_VTIME_IDLE,
+        ] {
+            assert_eq!(added(off_cpu, 5000), (50_000, 60_000));
+        }
+        assert_eq!(
+            added(bindings::vtime_state_VTIME_SYS, 5000),
+            (50_000, 64_003)
+        );
+        for user in [
+            bindings::vtime_state_VTIME_USER,
+            bindings::vtime_state_VTIME_GUEST,
+        ] {
+            assert_eq!(added(user, 5000), (54_020, 60_000));
+        }
+        // By the clock of a processor that is behind.
+        assert_eq!(
+            added(bindings::vtime_state_VTIME_USER, 999),
+            (50_020, 60_000)
+        );
+    }
+
+    #[test]
+    fn time_with_what_is_pending_is_no_less() {
+        let task = current!().as_ptr();
+        // SAFETY: The current task is valid.
+        let (accounted, (utime, stime)) =
+            unsafe { (usage_accounted(task), cputime_with_pending(task)) };
+        assert!(utime >= accounted.utime && stime >= accounted.stime);
+    }
+
+    #[test]
+    fn a_task_on_a_cpu_has_no_mark() {
+        let mut drops = DropBatch::new();
+        let own = Pid::find(current!().pid()).and_then(|pid| Process::of(&pid));
+        let read = own.map(|mut process| (process.read_one(), process.read(&mut drops)));
+        assert!(read.is_some_and(|(at_once, reading)| {
+            at_once.is_none() && reading.mark.is_none() && reading.threads == 1
+        }));
+    }
+
+    /// `kthreadd` may be busy for a moment: it starts the threads of unit tests.
+    #[test]
+    fn a_task_that_sleeps_has_a_mark() {
+        let mut drops = DropBatch::new();
+        let kthreadd = Pid::find(crate::testing::KTHREADD).and_then(|pid| Process::of(&pid));
+        let sleeps = kthreadd.is_some_and(|mut process| {
+            (0..1_000_000).any(|_| {
+                let mark = process.read(&mut drops).mark;
+                mark.is_some_and(|mark| process.read_idle(&mark).is_some())
+            })
+        });
+        assert!(sleeps);
+    }
+
+    #[test]
+    fn an_address_space_that_is_let_go_is_dropped_later() -> Result {
+        let mut drops = DropBatch::new();
+        let pid = Pid::find(crate::testing::INIT).ok_or(ESRCH)?;
+        let mut init = Process::of(&pid).ok_or(ESRCH)?;
+        for count in 1..=62 {
+            assert!(init.read(&mut drops).memory.rss > 0);
+            assert!(drops.has_room());
+            init.release_mm(&mut drops);
+            assert_eq!(drops.len(), count);
+        }
+        assert!(!drops.has_room());
+        // Without room, it is dropped at once.
+        for _ in 0..3 {
+            init.read(&mut drops);
+            init.release_mm(&mut drops);
+        }
+        assert_eq!(drops.len(), 64);
+        drops.clear();
+        assert_eq!(drops.len(), 0);
+        assert!(init.read(&mut drops).memory.rss > 0);
+        // There is no other one.
+        init.read(&mut drops);
+        assert_eq!(drops.len(), 0);
+        Ok(())
+    }
+
     #[test]
     fn a_kernel_thread_is_a_process_without_memory() {
         let read = Pid::find(crate::testing::KTHREADD)
             .and_then(|pid| Process::of(&pid))
-            .map(|mut process| (process.read(), process.comm()));
+            .map(|mut process| (process.read(&mut DropBatch::new()), process.comm()));
         assert!(read.is_some_and(|(reading, comm)| {
             (reading.memory.rss, reading.memory.mm_users, reading.threads) == (0, 0, 1)
                 && !reading.ended
@@ -746,7 +1084,7 @@ mod tests {
     fn init_has_memory() {
         let read = Pid::find(crate::testing::INIT)
             .and_then(|pid| Process::of(&pid))
-            .map(|mut process| process.read());
+            .map(|mut process| process.read(&mut DropBatch::new()));
         assert!(read.is_some_and(|reading| {
             reading.memory.rss > 0
                 && reading.memory.mm_users > 0

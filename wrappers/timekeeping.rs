@@ -36,3 +36,19 @@ pub(crate) fn boottime_ns() -> u64 {
     // CAST: As above.
     now as u64
 }
+
+/// The scheduler's clock, which counts from about the boot on, as read on this processor. Those of two
+/// processors may differ where their counters are not synchronized.
+///
+/// Context: any. Wraps `sched_clock()`.
+#[cfg(CONFIG_VIRT_CPU_ACCOUNTING_GEN)]
+pub(crate) fn sched_clock() -> u64 {
+    // No header that the bindings are made of declares it.
+    extern "C" {
+        #[link_name = "sched_clock"]
+        fn c_sched_clock() -> u64;
+    }
+
+    // SAFETY: Can be called in any context; it is exported.
+    unsafe { c_sched_clock() }
+}
