@@ -5,6 +5,7 @@
 use rustc_hash::FxHashMap;
 use taskmonitor::Id;
 
+use crate::Anchor;
 use crate::Counts;
 use crate::End;
 use crate::Head;
@@ -12,6 +13,7 @@ use crate::Lost;
 use crate::VERSION;
 use crate::bytes::Bytes;
 use crate::bytes::put;
+use crate::bytes::put_difference;
 
 /// What a file begins with. (What a text file cannot have, and what a transfer as text would
 /// spoil.)
@@ -34,6 +36,8 @@ pub(crate) enum Kind {
     Lost,
     Counts,
     End,
+    Clock,
+    Threads,
     Unknown,
 }
 
@@ -46,12 +50,15 @@ impl Kind {
             Self::Lost => 4,
             Self::Counts => 5,
             Self::End => 6,
+            Self::Clock => 7,
+            Self::Threads => 8,
             Self::Unknown => 0,
         }
     }
 
     fn of(code: u8) -> Self {
-        const ALL: [Kind; 6] = [Kind::Head, Kind::Names, Kind::Samples, Kind::Lost, Kind::Counts, Kind::End];
+        const ALL: [Kind; 8] =
+            [Kind::Head, Kind::Names, Kind::Samples, Kind::Lost, Kind::Counts, Kind::End, Kind::Clock, Kind::Threads];
         ALL.into_iter().find(|kind| kind.code() == code).unwrap_or(Self::Unknown)
     }
 }
@@ -89,6 +96,17 @@ impl Chunk {
     #[must_use]
     pub fn end(end: &End) -> Self {
         Self::new(Kind::End, end.to_text())
+    }
+
+    /// Makes chunks of what became of the clock. They must be written before the samples to which they apply.
+    #[must_use]
+    pub fn clock(anchors: &[Anchor]) -> Vec<Self> {
+        split(Kind::Clock, anchors, |out, anchor| {
+            put(out, anchor.since);
+            put(out, anchor.at);
+            put_difference(out, anchor.booted as u64, 0);
+            put(out, anchor.suspended);
+        })
     }
 
     /// Makes chunks of missing samples.

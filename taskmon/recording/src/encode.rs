@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use taskmonitor::Id;
 use taskmonitor::Sample;
 
+use crate::Exec;
 use crate::Head;
 use crate::bytes::put;
 use crate::bytes::put_difference;
@@ -34,8 +35,11 @@ pub struct Encoder {
     numbers: FxHashMap<Id, usize>,
     // Each with whether it has come since the last fresh chunk.
     names: FxHashMap<Id, (Vec<u8>, bool)>,
+    // The process of each thread, likewise.
+    threads: FxHashMap<Id, (u32, bool)>,
     // What is gathered: names are of the samples behind them.
     named: Vec<u8>,
+    grouped: Vec<u8>,
     payload: Vec<u8>,
     samples: Vec<(Id, u64)>,
     ready: VecDeque<Chunk>,
@@ -59,13 +63,24 @@ impl Encoder {
             stream: Stream::default(),
             numbers: FxHashMap::default(),
             names: FxHashMap::default(),
+            threads: FxHashMap::default(),
             named: Vec::new(),
+            grouped: Vec::new(),
             payload: Vec::new(),
             samples: Vec::new(),
             fresh: true,
             stretch: 0,
             cost: 0,
         }
+    }
+
+    /// Says how the command began whose samples follow. This is the end of the current chunks.
+    pub fn exec(&mut self, exec: Exec) {
+        self.flush();
+        self.head.exec = Some(exec);
+        // The head that was given does not say so: there is another one before the next sample.
+        self.headed = false;
+        self.fresh = true;
     }
 
     /// Adds the name of a task, cut to 255 bytes. An unchanged name is ignored.
@@ -89,6 +104,24 @@ impl Encoder {
         put(&mut self.named, id.start);
         self.named.push(name.len() as u8);
         self.named.extend_from_slice(name);
+    }
+
+    /// Adds that the task `id` is a thread of the process with the PID `process`. What is known
+    /// already is ignored.
+    pub fn thread(&mut self, id: Id, process: u32) {
+        if self.threads.get(&id).is_none_or(|&(known, _)| known != process) {
+            self.threads.insert(id, (process, true));
+            self.put_thread(id, process);
+        }
+    }
+
+    fn put_thread(&mut self, id: Id, process: u32) {
+        if self.grouped.len() + LARGEST > LONGEST {
+            self.push(Kind::Threads);
+        }
+        put(&mut self.grouped, id.pid.into());
+        put(&mut self.grouped, id.start);
+        put(&mut self.grouped, process.into());
     }
 
     /// Adds the next sample.
@@ -138,9 +171,12 @@ impl Encoder {
         self.fresh = false;
         // All names are written anew. But of tasks that had no sample since the last time there may be none any more.
         self.named.clear();
+        self.grouped.clear();
         let numbers = std::mem::take(&mut self.numbers);
         let mut names = std::mem::take(&mut self.names);
         names.retain(|id, (_, new)| std::mem::replace(new, false) || numbers.contains_key(id));
+        let mut threads = std::mem::take(&mut self.threads);
+        threads.retain(|id, (_, new)| std::mem::replace(new, false) || numbers.contains_key(id));
         self.stream.reset();
         self.stretch = 0;
         self.cost = 0;
@@ -154,13 +190,23 @@ impl Encoder {
             self.put_name(id, name);
         }
         self.names = names;
+        for (&id, &(process, _)) in &threads {
+            self.cost += 16;
+            self.put_thread(id, process);
+        }
+        self.threads = threads;
         self.push(Kind::Names);
+        self.push(Kind::Threads);
         self.payload.push(FRESH);
     }
 
     /// What has been gathered of that kind is a chunk.
     fn push(&mut self, kind: Kind) {
-        let payload = if kind == Kind::Names { &mut self.named } else { &mut self.payload };
+        let payload = match kind {
+            Kind::Names => &mut self.named,
+            Kind::Threads => &mut self.grouped,
+            _ => &mut self.payload,
+        };
         if payload.is_empty() {
             return;
         }
@@ -176,6 +222,7 @@ impl Encoder {
     /// [`chunk`](Self::chunk).
     pub fn flush(&mut self) {
         self.push(Kind::Names);
+        self.push(Kind::Threads);
         self.push(Kind::Samples);
         if self.stretch >= STRETCH.max(WORTH * self.cost) {
             self.fresh = true;
@@ -190,7 +237,7 @@ impl Encoder {
     /// Returns the number of encoded bytes that are not in a chunk yet.
     #[must_use]
     pub fn gathered(&self) -> usize {
-        self.payload.len() + self.named.len()
+        self.payload.len() + self.named.len() + self.grouped.len()
     }
 
     /// Returns the next complete chunk. Chunks must be written in this order.

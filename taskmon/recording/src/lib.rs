@@ -36,6 +36,8 @@
 //! | 4, lost | for each entry: PID, start, count, seq of the first sample after the lost ones, whether it exists or not (varints), reason (1 byte: 0 unknown, 1 missed, 2 evicted, 3 reclaimed, 4 evicted or reclaimed, 5 no space for the recording). May come long after that sample |
 //! | 5, counts | for each task: PID, start, taken, missed, evicted, reclaimed (varints): the module's own counts when the recording ended |
 //! | 6, end | lines of text as in the head: why the recording ended. See [`End`] |
+//! | 7, clock | for each entry: since, at (varints), booted (signed varint), suspended (varint): the clock was set, or the system was suspended. See [`Anchor`]. Comes before the first sample to which it applies. Readers that are older than this kind skip it |
+//! | 8, threads | for each task that is a thread: PID, start, PID of its process (varints). May come before or after its name |
 //!
 //! ## Samples
 //!
@@ -101,6 +103,9 @@ pub struct Head {
     pub booted: i64,
     /// Start of the recording (`began`): CLOCK_BOOTTIME in nanoseconds.
     pub began: u64,
+    /// Time for which the system had been suspended since boot at the start of the recording (`suspended`, in nanoseconds): CLOCK_BOOTTIME
+    /// minus CLOCK_MONOTONIC.
+    pub suspended: u64,
     /// The module's period at the start of the recording (`period`, in nanoseconds).
     pub period: Duration,
     /// Version of the module (`module`).
@@ -111,6 +116,55 @@ pub struct Head {
     pub kernel: String,
     /// The command that was run and recorded, if any (`command`).
     pub command: Option<String>,
+    /// How that command began (`exec`). The first head of a file does not have it, because it is written before; it is repeated with
+    /// it before the first sample.
+    pub exec: Option<Exec>,
+}
+
+/// The clocks of a system, compared with CLOCK_BOOTTIME, as they were found at one time.
+///
+/// A recording contains one for each time at which the recorder found that the clock had been set, or that the system had been
+/// suspended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Anchor {
+    /// CLOCK_BOOTTIME in nanoseconds of the look before, at which neither had happened. This anchor applies to later samples.
+    pub since: u64,
+    /// CLOCK_BOOTTIME in nanoseconds at which this was found.
+    pub at: u64,
+    /// CLOCK_REALTIME minus CLOCK_BOOTTIME, as [`Head::booted`].
+    pub booted: i64,
+    /// CLOCK_BOOTTIME minus CLOCK_MONOTONIC, as [`Head::suspended`].
+    pub suspended: u64,
+}
+
+impl Head {
+    /// Returns the clocks at the start of the recording.
+    #[must_use]
+    pub fn anchor(&self) -> Anchor {
+        Anchor { since: 0, at: self.began, booted: self.booted, suspended: self.suspended }
+    }
+}
+
+/// How a command that was recorded began: a process executed it.
+///
+/// The counters of its samples (user and system CPU time, page faults) begin with 0 at that time: what the process had used before
+/// is not in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exec {
+    /// The task.
+    pub id: Id,
+    /// When it executed the command: CLOCK_BOOTTIME in nanoseconds.
+    pub time: u64,
+    /// The [`seq`](Sample::seq) of the last sample before that, which is not recorded.
+    pub seq: u64,
+}
+
+impl Exec {
+    /// Returns what would have been sampled at that time, in the counters of the recorded samples. Its memory is unknown, and so 0.
+    #[must_use]
+    pub fn beginning(&self) -> Option<Sample> {
+        sample::beginning(self)
+    }
 }
 
 /// Why samples are missing.
@@ -246,6 +300,9 @@ pub struct End {
     pub time: u64,
     /// Exit status of the recorded command, or 128+N if signal N ended it (`status`).
     pub status: Option<u8>,
+    /// The most memory that was resident at once in the process of the recorded command, or in a child that it has waited for, by the
+    /// kernel's own count, in bytes (`peak`). `None` if it is unknown.
+    pub peak: Option<u64>,
 }
 
 /// An item of a recording, as [`Reader::next`] returns it.
@@ -259,12 +316,21 @@ pub enum Event {
         /// The name: at most 255 bytes, in any encoding.
         name: Vec<u8>,
     },
+    /// A task is a single thread: what is counted for it is part of what is counted for its process.
+    Thread {
+        /// The thread.
+        id: Id,
+        /// The PID of its process.
+        process: u32,
+    },
     /// A sample.
     Sample(Sample),
     /// Samples that are missing.
     Lost(Lost),
     /// The module's counts of a task.
     Counts(Counts),
+    /// The clock was set, or the system was suspended.
+    Clock(Anchor),
     /// The end of the recording.
     End(End),
 }

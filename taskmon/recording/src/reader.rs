@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use taskmonitor::Id;
 
+use crate::Anchor;
 use crate::Counts;
 use crate::End;
 use crate::Error;
@@ -143,14 +144,22 @@ impl<R: Read + Seek> Reader<R> {
     pub fn of(mut from: R, path: &Path) -> Result<Self, Error> {
         let failed = |e| Error::io(path, e);
         let mut first = Reader::begin(&mut from, path)?;
-        // The head is first, unless it is damaged; then there is another one before each fresh chunk.
+        // The head is first, unless it is damaged; then there is another one before each fresh chunk. Before the first sample there may
+        // be another one, which knows more.
+        let mut head = None;
         let head = loop {
             match first.advance()? {
-                None => return Err(Error::Nothing(path.to_path_buf())),
-                Some(Kind::Head) => break Head::of_text(&first.payload),
+                None => break head,
+                Some(Kind::Head) => head = Some(Head::of_text(&first.payload)),
                 Some(_) => {}
             }
+            // (Only what follows at once: behind damage, all of the file might have to be read.)
+            let follows = first.follows().map_err(failed)?;
+            if head.is_some() && !matches!(follows, Some(Kind::Head | Kind::Names | Kind::Clock)) {
+                break head;
+            }
         };
+        let head = head.ok_or_else(|| Error::Nothing(path.to_path_buf()))?;
         from.seek(SeekFrom::Start(0)).map_err(failed)?;
         let mut this = Self::begin(from, path)?;
         this.head = head;
@@ -219,8 +228,10 @@ impl<R: Read> Reader<R> {
             let event = match self.kind {
                 Kind::Samples => self.stream.get(&mut bytes).map(Event::Sample),
                 Kind::Names => name(&mut bytes),
+                Kind::Threads => thread(&mut bytes),
                 Kind::Lost => lost(&mut bytes).map(Event::Lost),
                 Kind::Counts => counts(&mut bytes).map(Event::Counts),
+                Kind::Clock => clock(&mut bytes).map(Event::Clock),
                 Kind::End => bytes.take(left.len()).map(|text| Event::End(End::of_text(text))),
                 Kind::Head | Kind::Unknown => None,
             };
@@ -237,6 +248,11 @@ impl<R: Read> Reader<R> {
             self.payload.clear();
             self.given = 0;
         }
+    }
+
+    /// What the next chunk says that it is, if there is one without damage before it.
+    fn follows(&mut self) -> io::Result<Option<Kind>> {
+        Ok(Front::of(self.window.see(FRONT)?).map(|front| front.kind))
     }
 
     /// Goes to the next chunk.
@@ -302,6 +318,19 @@ fn name(bytes: &mut Bytes<'_>) -> Option<Event> {
     let id = id(bytes)?;
     let length = bytes.byte()?.into();
     Some(Event::Name { id, name: bytes.take(length)?.to_vec() })
+}
+
+fn thread(bytes: &mut Bytes<'_>) -> Option<Event> {
+    Some(Event::Thread { id: id(bytes)?, process: bytes.small()? })
+}
+
+fn clock(bytes: &mut Bytes<'_>) -> Option<Anchor> {
+    Some(Anchor {
+        since: bytes.number()?,
+        at: bytes.number()?,
+        booted: bytes.difference(0)? as i64,
+        suspended: bytes.number()?,
+    })
 }
 
 fn lost(bytes: &mut Bytes<'_>) -> Option<Lost> {

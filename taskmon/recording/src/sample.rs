@@ -6,6 +6,7 @@ use taskmonitor::Id;
 use taskmonitor::Sample;
 use taskmonitor::State;
 
+use crate::Exec;
 use crate::bytes::Bytes;
 use crate::bytes::put_difference;
 
@@ -22,6 +23,11 @@ const MINFLT: u8 = 16;
 const MAJFLT: u8 = 32;
 const MM_USERS: u8 = 64;
 const STATE: u8 = 128;
+
+/// The counters with which the samples of a command begin.
+pub(crate) fn beginning(exec: &Exec) -> Option<Sample> {
+    Some(Sample { time: exec.time, seq: exec.seq, ..Track::new(exec.id)?.last })
+}
 
 /// What is known of a task.
 #[derive(Clone, Copy, Debug)]

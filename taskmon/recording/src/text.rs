@@ -5,7 +5,10 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use taskmonitor::Id;
+
 use crate::End;
+use crate::Exec;
 use crate::Head;
 use crate::Why;
 
@@ -54,16 +57,22 @@ fn plain(value: &str) -> String {
 
 impl Head {
     pub(crate) fn to_text(&self) -> Vec<u8> {
-        let Self { booted, began, period, module, taskmon, kernel, command } = self;
+        let Self { booted, began, suspended, period, module, taskmon, kernel, command, exec } = self;
         let mut text = Vec::new();
         line(&mut text, "booted", booted);
         line(&mut text, "began", began);
+        if *suspended > 0 {
+            line(&mut text, "suspended", suspended);
+        }
         line(&mut text, "period", period.as_nanos());
         line(&mut text, "module", module);
         line(&mut text, "taskmon", taskmon);
         line(&mut text, "kernel", kernel);
         if let Some(command) = command {
             line(&mut text, "command", command);
+        }
+        if let Some(Exec { id, time, seq }) = exec {
+            line(&mut text, "exec", format_args!("{} {} {time} {seq}", id.pid, id.start));
         }
         text
     }
@@ -75,16 +84,26 @@ impl Head {
             match key {
                 "booted" => head.booted = value.parse().unwrap_or_default(),
                 "began" => head.began = value.parse().unwrap_or_default(),
+                "suspended" => head.suspended = value.parse().unwrap_or_default(),
                 "period" => head.period = Duration::from_nanos(value.parse().unwrap_or_default()),
                 "module" => head.module = value,
                 "taskmon" => head.taskmon = value,
                 "kernel" => head.kernel = value,
                 "command" => head.command = Some(value),
+                "exec" => head.exec = exec(&value),
                 _ => {}
             }
         }
         head
     }
+}
+
+/// PID, start, time and seq, and whatever later versions may add.
+fn exec(text: &str) -> Option<Exec> {
+    let mut words = text.split(' ');
+    let pid = words.next()?.parse().ok()?;
+    let mut number = || words.next()?.parse().ok();
+    Some(Exec { id: Id { pid, start: number()? }, time: number()?, seq: number()? })
 }
 
 impl End {
@@ -95,16 +114,20 @@ impl End {
         if let Some(status) = self.status {
             line(&mut text, "status", status);
         }
+        if let Some(peak) = self.peak {
+            line(&mut text, "peak", peak);
+        }
         text
     }
 
     pub(crate) fn of_text(text: &[u8]) -> Self {
-        let mut end = Self { why: Why::Other, time: 0, status: None };
+        let mut end = Self { why: Why::Other, time: 0, status: None, peak: None };
         for (key, value) in pairs(text) {
             match key {
                 "why" => end.why = Why::of(&value),
                 "time" => end.time = value.parse().unwrap_or_default(),
                 "status" => end.status = value.parse().ok(),
+                "peak" => end.peak = value.parse().ok(),
                 _ => {}
             }
         }
@@ -121,11 +144,13 @@ mod tests {
         let head = Head {
             booted: -5,
             began: u64::MAX,
+            suspended: 7,
             period: Duration::from_micros(100),
             module: String::new(),
             taskmon: "0.1.0".to_owned(),
             kernel: "6.12".to_owned(),
             command: Some("a \\x41 \"b\"\nended 7\u{1b}[31m \u{202e}ü\\".to_owned()),
+            exec: Some(Exec { id: Id { pid: 7, start: u64::MAX }, time: 0, seq: 3 }),
         };
         let text = head.to_text();
         assert!(text.iter().all(|&b| b == b'\n' || (b' '..=b'~').contains(&b)));
@@ -140,16 +165,26 @@ mod tests {
         let head =
             Head { booted: 7, module: "\\x4 \\xg1 \\".to_owned(), command: Some(String::new()), ..Head::default() };
         assert_eq!(Head::of_text(text), head);
-        let end = End { why: Why::Other, time: 3, status: None };
+        let end = End { why: Why::Other, time: 3, status: None, peak: None };
         assert_eq!(End::of_text(b"why bored\ntime 3\nstatus 1000\nlater x"), end);
+    }
+
+    #[test]
+    fn beginnings() {
+        let exec = |text: &str| Head::of_text(text.as_bytes()).exec;
+        let expected = Some(Exec { id: Id { pid: 7, start: 5 }, time: 8, seq: 0 });
+        assert_eq!((exec("exec 7 5 8 0\n"), exec("exec 7 5 8 0 later x\n")), (expected, expected));
+        assert_eq!((exec("exec 7 5 8\n"), exec("exec -7 5 8 0\n"), exec("exec\n")), (None, None, None));
     }
 
     #[test]
     fn ends() {
         for why in Why::ALL {
             for status in [None, Some(0), Some(137)] {
-                let end = End { why, time: 12, status };
-                assert_eq!(End::of_text(&end.to_text()), end);
+                for peak in [None, Some(0), Some(u64::MAX)] {
+                    let end = End { why, time: 12, status, peak };
+                    assert_eq!(End::of_text(&end.to_text()), end);
+                }
             }
         }
     }

@@ -8,10 +8,12 @@ use std::io::Write;
 use taskmonitor::Id;
 use taskmonitor::Sample;
 
+use crate::Anchor;
 use crate::Chunk;
 use crate::Counts;
 use crate::Encoder;
 use crate::End;
+use crate::Exec;
 use crate::Head;
 use crate::Lost;
 use crate::beginning;
@@ -43,9 +45,27 @@ impl<W: Write> Writer<W> {
         self.drain()
     }
 
+    /// Writes that the task `id` is a thread of the process with the PID `process`.
+    pub fn thread(&mut self, id: Id, process: u32) -> io::Result<()> {
+        self.encoder.thread(id, process);
+        self.drain()
+    }
+
     /// Writes the next sample.
     pub fn sample(&mut self, sample: &Sample) -> io::Result<()> {
         self.encoder.sample(sample);
+        self.drain()
+    }
+
+    /// Writes what became of the clock. Call this before the first sample to which it applies.
+    pub fn clock(&mut self, anchors: &[Anchor]) -> io::Result<()> {
+        self.flush()?;
+        Chunk::clock(anchors).iter().try_for_each(|chunk| self.put(chunk))
+    }
+
+    /// Writes how the command began whose samples follow.
+    pub fn exec(&mut self, exec: Exec) -> io::Result<()> {
+        self.encoder.exec(exec);
         self.drain()
     }
 

@@ -14,11 +14,13 @@ use proptest::prelude::*;
 use taskmonitor::Id;
 use taskmonitor::Sample;
 use taskmonitor::State;
+use taskmonitor_recording::Anchor;
 use taskmonitor_recording::Counts;
 use taskmonitor_recording::Damage;
 use taskmonitor_recording::End;
 use taskmonitor_recording::Error;
 use taskmonitor_recording::Event;
+use taskmonitor_recording::Exec;
 use taskmonitor_recording::Head;
 use taskmonitor_recording::Lost;
 use taskmonitor_recording::Reader;
@@ -30,11 +32,13 @@ fn head() -> Head {
     Head {
         booted: 1_795_795_200_000_000_000,
         began: 5_000_000_000,
+        suspended: 0,
         period: Duration::from_millis(100),
         module: "0.1".to_owned(),
         taskmon: "0.1.0".to_owned(),
         kernel: "6.12.48".to_owned(),
         command: Some("make -j4".to_owned()),
+        exec: None,
     }
 }
 
@@ -88,7 +92,7 @@ fn recording(samples: &[Sample], each: usize) -> (Vec<u8>, Vec<(usize, usize)>) 
             writer.flush().unwrap();
         }
     }
-    let end = End { why: Why::Stopped, time: 99, status: None };
+    let end = End { why: Why::Stopped, time: 99, status: None, peak: None };
     let bytes = writer.end(&end).unwrap();
     let mut ends = Vec::new();
     let (mut at, mut count) = (12, 0);
@@ -112,7 +116,7 @@ fn all_that_was_written() {
     let lost = [Reason::Missed, Reason::Evicted, Reason::Reclaimed, Reason::EvictedOrReclaimed, Reason::NoSpace]
         .map(|reason| Lost { id, count: u64::MAX, before: 7, reason });
     let counts = Counts { id, taken: 1, missed: 2, evicted: 3, reclaimed: u64::MAX };
-    let end = End { why: Why::Command, time: 12, status: Some(137) };
+    let end = End { why: Why::Command, time: 12, status: Some(137), peak: None };
     writer.name(id, b"first").unwrap();
     writer.sample(&history[0]).unwrap();
     writer.name(id, b"first").unwrap();
@@ -135,6 +139,42 @@ fn all_that_was_written() {
 }
 
 #[test]
+fn threads() {
+    let (task, thread) = (history(1, 2), Id { pid: 8, start: 9 });
+    let mut writer = Writer::new(Vec::new(), head()).unwrap();
+    // What is learnt after a sample is there before it is read, if both are of one chunk.
+    writer.sample(&task[0]).unwrap();
+    writer.thread(task[0].id(), 7).unwrap();
+    writer.thread(task[0].id(), 7).unwrap();
+    writer.thread(thread, u32::MAX).unwrap();
+    writer.flush().unwrap();
+    writer.sample(&task[1]).unwrap();
+    let bytes = writer.end(&End { why: Why::Stopped, time: 12, status: None, peak: None }).unwrap();
+    let (_, mut events, damage) = read(&bytes).unwrap();
+    assert_eq!(damage, Damage::default());
+    events.pop();
+    let one = Event::Thread { id: task[0].id(), process: 7 };
+    let expected =
+        [one, Event::Thread { id: thread, process: u32::MAX }, Event::Sample(task[0]), Event::Sample(task[1])];
+    assert_eq!(events, expected);
+}
+
+#[test]
+fn each_fresh_chunk_tells_of_its_threads() {
+    let all = history(4, 6_000);
+    let mut writer = Writer::new(Vec::new(), head()).unwrap();
+    for sample in &all {
+        writer.thread(sample.id(), 7).unwrap();
+        writer.sample(sample).unwrap();
+    }
+    let bytes = writer.end(&End { why: Why::Stopped, time: 12, status: None, peak: None }).unwrap();
+    let (_, events, _) = read(&bytes).unwrap();
+    let told = events.iter().filter(|event| matches!(event, Event::Thread { process: 7, .. })).count();
+    let fresh = bytes.windows(5).filter(|window| window.starts_with(b"\xf5TM\0") && window[4] == 1).count();
+    assert!(fresh > 1 && told == 4 * fresh, "{told} {fresh}");
+}
+
+#[test]
 fn many_tasks() {
     // More than one chunk can have of each kind, and several beginnings.
     let history = history(20_000, 12);
@@ -146,7 +186,7 @@ fn many_tasks() {
     let lost: Vec<Lost> =
         history.iter().map(|s| Lost { id: s.id(), count: 1, before: s.seq, reason: Reason::Missed }).collect();
     writer.lost(&lost).unwrap();
-    let bytes = writer.end(&End { why: Why::Duration, time: 0, status: None }).unwrap();
+    let bytes = writer.end(&End { why: Why::Duration, time: 0, status: None, peak: None }).unwrap();
     // (To begin afresh each time would take 80 bytes of each.)
     assert!(bytes.len() < 25 * history.len(), "{}", bytes.len());
     let (_, events, damage) = read(&bytes).unwrap();
@@ -165,7 +205,7 @@ fn more_tasks_than_may_go_on() {
     for pid in (0..last).chain([0, last - 1]) {
         writer.sample(&one(pid)).unwrap();
     }
-    let bytes = writer.end(&End { why: Why::Duration, time: 0, status: None }).unwrap();
+    let bytes = writer.end(&End { why: Why::Duration, time: 0, status: None, peak: None }).unwrap();
     let mut reader = Reader::of(Cursor::new(bytes), Path::new("FILE")).unwrap();
     for pid in (0..last).chain([0, last - 1]) {
         assert_eq!(reader.next().unwrap(), Some(Event::Sample(one(pid))));
@@ -182,7 +222,7 @@ fn names_of_tasks_that_are_gone_are_not_kept() {
     for sample in &stays {
         writer.sample(sample).unwrap();
     }
-    let bytes = writer.end(&End { why: Why::Duration, time: 0, status: None }).unwrap();
+    let bytes = writer.end(&End { why: Why::Duration, time: 0, status: None, peak: None }).unwrap();
     let named =
         |id| read(&bytes).unwrap().1.iter().filter(|e| matches!(e, Event::Name { id: i, .. } if *i == id)).count();
     // (It is written anew once, as it could just have come.)
@@ -303,14 +343,14 @@ fn what_is_not_known_is_skipped() {
     let mut bytes = beginning();
     seal(&mut bytes, 0, &Chunk::head(&head()));
     let mut later = Vec::new();
-    seal(&mut later, 1, &Chunk::end(&End { why: Why::Stopped, time: 1, status: None }));
+    seal(&mut later, 1, &Chunk::end(&End { why: Why::Stopped, time: 1, status: None, peak: None }));
     // Of a kind that may come, with the checksum of that.
     later[4] = 200;
     let end = later.len() - 4;
     let crc = crc32fast::hash(&later[4..end]);
     later[end..].copy_from_slice(&crc.to_le_bytes());
     bytes.extend(later);
-    let end = End { why: Why::Stopped, time: 1, status: None };
+    let end = End { why: Why::Stopped, time: 1, status: None, peak: None };
     seal(&mut bytes, 2, &Chunk::end(&end));
     let (_, events, damage) = read(&bytes).unwrap();
     assert_eq!((events, damage), (vec![Event::End(end)], Damage::default()));
@@ -364,7 +404,10 @@ fn a_length_that_is_none_makes_nobody_read_all() {
     let file = [taskmonitor_recording::beginning(), chunk(1, 0, b"booted 0\n"), long, end, vec![0; 8 << 20]].concat();
     let count = std::cell::Cell::new(0);
     let mut reader = Reader::of(Counting(Cursor::new(file), &count), Path::new("FILE")).unwrap();
-    assert_eq!(reader.next().unwrap(), Some(Event::End(End { why: Why::Stopped, time: 0, status: None })));
+    assert_eq!(
+        reader.next().unwrap(),
+        Some(Event::End(End { why: Why::Stopped, time: 0, status: None, peak: None }))
+    );
     assert!(count.get() < 1 << 20, "{}", count.get());
 }
 
@@ -390,6 +433,43 @@ fn refused() {
     assert!(matches!(Reader::open(&folder.path().join("none")), Err(Error::Io { .. })));
 }
 
+/// What came after the first readers of version 1: they skip both.
+#[test]
+fn clocks_and_beginnings() {
+    let all = history(2, 6);
+    let anchor = |second: u64, booted: i64| Anchor {
+        since: second,
+        at: second + 1,
+        booted,
+        suspended: u64::MAX / (second + 1),
+    };
+    let anchors = [anchor(1, i64::MIN), anchor(2, i64::MAX), anchor(3, 0)];
+    let exec = Exec { id: all[0].id(), time: 5, seq: 3 };
+    let mut writer = Writer::new(Vec::new(), Head { suspended: 7, ..head() }).unwrap();
+    writer.exec(exec).unwrap();
+    for sample in &all[..4] {
+        writer.sample(sample).unwrap();
+    }
+    writer.clock(&anchors).unwrap();
+    for sample in &all[4..] {
+        writer.sample(sample).unwrap();
+    }
+    let end = End { why: Why::Command, time: 9, status: Some(0), peak: Some(4096) };
+    let (read_head, events, damage) = read(&writer.end(&end).unwrap()).unwrap();
+    // The beginning is known before the first sample.
+    assert_eq!(read_head, Head { suspended: 7, exec: Some(exec), ..head() });
+    assert_eq!(damage, Damage::default());
+    assert_eq!(samples(&events), all);
+    let clocks =
+        events.iter().filter_map(|event| if let Event::Clock(anchor) = event { Some(*anchor) } else { None });
+    assert_eq!(clocks.collect::<Vec<_>>(), anchors);
+    let before = events.iter().take_while(|event| !matches!(event, Event::Clock(_))).cloned().collect::<Vec<_>>();
+    assert_eq!(samples(&before), &all[..4], "a clock comes between the samples");
+    assert_eq!(events.last(), Some(&Event::End(end)));
+    let beginning = exec.beginning().unwrap();
+    assert_eq!((beginning.time, beginning.seq, beginning.cpu(), beginning.id()), (5, 3, 0, all[0].id()));
+}
+
 /// What version 1 is. This file must stay readable for ever: what it holds may never be written anew.
 #[test]
 fn the_golden_file() {
@@ -407,7 +487,7 @@ fn the_golden_file() {
         let id = all[0].id();
         writer.lost(&Reason::ALL.map(|reason| Lost { id, count: 2, before: 8, reason })).unwrap();
         writer.counts(&[Counts { id, taken: 30, missed: 2, evicted: 3, reclaimed: 4 }]).unwrap();
-        let bytes = writer.end(&End { why: Why::Command, time: 9_000_000_000, status: Some(2) }).unwrap();
+        let bytes = writer.end(&End { why: Why::Command, time: 9_000_000_000, status: Some(2), peak: None }).unwrap();
         std::fs::write(&path, bytes).unwrap();
     }
     let mut reader = Reader::open(&path).unwrap();
@@ -427,7 +507,7 @@ fn the_golden_file() {
     let mut last: Vec<Event> =
         Reason::ALL.map(|reason| Event::Lost(Lost { id, count: 2, before: 8, reason })).to_vec();
     last.push(Event::Counts(Counts { id, taken: 30, missed: 2, evicted: 3, reclaimed: 4 }));
-    last.push(Event::End(End { why: Why::Command, time: 9_000_000_000, status: Some(2) }));
+    last.push(Event::End(End { why: Why::Command, time: 9_000_000_000, status: Some(2), peak: None }));
     assert!(events.ends_with(&last), "{events:?}");
 }
 
@@ -467,7 +547,7 @@ proptest! {
             }
             writer.sample(sample).unwrap();
         }
-        let bytes = writer.end(&End { why: Why::Stopped, time: 0, status: None }).unwrap();
+        let bytes = writer.end(&End { why: Why::Stopped, time: 0, status: None, peak: None }).unwrap();
         let (_, events, damage) = read(&bytes).unwrap();
         prop_assert_eq!(damage, Damage::default());
         let all: Vec<Sample> = all.into_iter().map(|(sample, _)| sample).collect();

@@ -3,7 +3,6 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,9 +12,13 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
+use clap::builder::OsStringValueParser;
+use clap::builder::TypedValueParser;
 
+use crate::choose::CommandLine;
 use crate::choose::Name;
 use crate::compare::Limit;
+use crate::listen::Listen;
 use crate::period;
 use crate::size::size;
 use crate::times::Moment;
@@ -68,8 +71,6 @@ pub enum Command {
     Completions(Completions),
     #[command(hide = true)]
     Manual(Manual),
-    #[command(name = "__hold", hide = true)]
-    Hold(Hold),
 }
 
 /// Run a command and monitor it from its first instruction
@@ -98,7 +99,7 @@ pub struct Run {
     #[arg(long, value_name = "DURATION", value_parser = period::asked)]
     pub period: Option<Duration>,
 
-    /// Write the samples to FILE as comma-separated values
+    /// Write the samples to FILE as comma-separated values: rates, and totals since the command began
     #[arg(long, value_name = "FILE")]
     pub csv: Option<PathBuf>,
 
@@ -135,7 +136,7 @@ pub struct Run {
 /// The file has mode 0600 and is readable at any time, also while it is being written. If taskmon
 /// is killed, at most the last second is lost. If the machine crashes, data that the kernel had not
 /// written back is lost, because taskmon syncs the file only at the end. An existing recording of
-/// this name is replaced; any other existing file is not. If the file system is full, taskmon
+/// this name is replaced, but not one that is newer than this taskmon, nor any other file. If the file system is full, taskmon
 /// buffers up to 1 MiB and retries; samples that do not fit into the buffer are lost.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -174,7 +175,7 @@ pub struct Record {
     #[arg(
         last = true,
         value_name = "COMMAND",
-        conflicts_with_all = ["pids", "name", "cgroup", "unit", "user", "children", "from_now"]
+        conflicts_with_all = ["pids", "name", "cmdline", "cgroup", "unit", "user", "children", "from_now"]
     )]
     pub command: Vec<OsString>,
 }
@@ -193,19 +194,36 @@ pub struct Selector {
     /// Tasks that are given by PID are always selected, whatever the options are. An option that is
     /// given several times selects the tasks that match any of its values. With several different
     /// options, a task must match all of them. For a task that has exited, only PID and name are
-    /// known: --cgroup, --unit and --user never select it.
+    /// known: --cmdline, --cgroup, --unit and --user never select it.
     #[arg(value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pub pids: Vec<u32>,
 
     /// Select tasks by name (see `ps -o comm`); /REGEX/ matches any part of the name
-    #[arg(long, value_name = "NAME|/REGEX/")]
+    ///
+    /// The kernel keeps 15 bytes of a name. A longer NAME selects the living processes whose program,
+    /// by its command line or its file, has exactly this name; in a recording, taskmon compares its
+    /// first 15 bytes, and says so. Kernel threads are also selected by the longer names that ps
+    /// shows. What a kworker works on can change, so NAME selects the worker with any work.
+    #[arg(long, value_name = "NAME|/REGEX/", value_parser = OsStringValueParser::new().try_map(Name::parse))]
     pub name: Vec<Name>,
+
+    /// Select processes by command line, the arguments with a blank between them (see `ps -o args`);
+    /// /REGEX/ matches any part of it
+    ///
+    /// taskmon compares the first 128 KiB. Kernel threads and zombies have no command line.
+    #[arg(long, value_name = "TEXT|/REGEX/", value_parser = OsStringValueParser::new().try_map(CommandLine::parse))]
+    pub cmdline: Vec<CommandLine>,
 
     /// Select tasks in this control group or below it, for example /system.slice
     #[arg(long, value_name = "PATH", value_parser = NonEmptyStringValueParser::new())]
     pub cgroup: Vec<String>,
 
-    /// Select tasks of this systemd unit: ssh or ssh.service
+    /// Select tasks of this systemd unit, of any type: ssh or ssh.service, session-1.scope
+    ///
+    /// UNIT is a name as systemctl prints and accepts it; the default type is .service. A slice, and
+    /// the manager of a user (user@1000), include the units in them. A template (getty@) selects all
+    /// its instances. A name means the unit of the system, and those of users and containers that
+    /// have the same name; --cgroup selects one of them.
     #[arg(long, value_name = "UNIT", value_parser = NonEmptyStringValueParser::new())]
     pub unit: Vec<String>,
 
@@ -227,6 +245,7 @@ pub struct Selector {
 Examples:
   taskmon add 267 300
   taskmon add --name postgres
+  taskmon add --cmdline '/java .*-jar app[.]jar/'
   taskmon add --unit ssh --children
   taskmon add --name '/^kworker/' --user root")]
 pub struct Add {
@@ -308,6 +327,18 @@ pub enum Field {
     Start,
     /// Number of samples missing before this one
     Lost,
+    /// User CPU time in nanoseconds since the task started
+    UsrNs,
+    /// System CPU time in nanoseconds since the task started
+    SysNs,
+    /// Number of page faults without I/O since the task started
+    MinfltCount,
+    /// Number of page faults with I/O since the task started
+    MajfltCount,
+    /// Time in nanoseconds over which the rates are computed
+    ElapsedNs,
+    /// Time in nanoseconds for which the machine was suspended before this sample
+    SuspendedNs,
 }
 
 /// Show samples, with rates of CPU usage and page faults
@@ -395,7 +426,8 @@ pub struct Csv {
 ///
 /// Compares the tasks of the same name; several tasks of one name are taken together. If each
 /// recording has only one name, these two are compared even if they differ. If either recording has
-/// several names, all tasks together are compared as well, as (all).
+/// several names, all tasks together are compared as well, as (all). A thread of a recorded process
+/// is part of its process and adds nothing; select it with --name to compare it.
 ///
 /// Peaks and percentiles are taken over the samples of single tasks. Times and page faults are
 /// increases from the first sample of a task to its last.
@@ -418,7 +450,7 @@ pub struct Diff {
     pub after: PathBuf,
 
     /// Compare only tasks with this name; /REGEX/ matches any part of the name
-    #[arg(long, value_name = "NAME|/REGEX/")]
+    #[arg(long, value_name = "NAME|/REGEX/", value_parser = OsStringValueParser::new().try_map(Name::parse))]
     pub name: Vec<Name>,
 
     /// Maximum allowed increase of a measure: a share (10%), an amount (50ms, 1MiB, 100) or their
@@ -435,7 +467,7 @@ pub struct Diff {
 ///
 /// Writes an SVG picture or, with --ascii, a chart for the terminal. If there are more than 8
 /// tasks, the plot shows the 7 with the largest shares of CPU time or memory, and the sum of the
-/// others. Long histories are downsampled in a way that keeps peaks. Missing samples leave a gap.
+/// others. A thread of a process that is there, too, is in no sum. Long histories are downsampled in a way that keeps peaks. Missing samples leave a gap.
 ///
 /// TIME is a duration before now (10m), an RFC 3339 date and time (2026-11-27T16:00:00Z), or
 /// seconds since 1970.
@@ -490,8 +522,12 @@ pub struct Plot {
 /// Export metrics to Prometheus
 ///
 /// There is one series per task name or, with --pid, one per task name and PID. Counters start when
-/// taskmon first sees a task, or when the task starts if that is later. A series ends two minutes
-/// after the last task of its name has exited.
+/// taskmon first sees a task, or when the task starts if that is later. A series ends three minutes
+/// after the last task of its name has exited. The counters of a new series are 0 in the first scrape
+/// of each client, and in the first file, so that rate() and increase() see what they count later.
+///
+/// A thread of a monitored process adds nothing to the series of its name. With --pid, it has series
+/// of its own, with the label process.
 ///
 /// With --listen, anybody who can connect to the address can read the metrics. While the module
 /// does not respond, requests fail with HTTP status 503.
@@ -503,13 +539,16 @@ pub struct Plot {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  taskmon export --listen 127.0.0.1:9898
+  taskmon export --listen localhost:9898
   taskmon export --textfile /var/lib/prometheus/node-exporter/taskmonitor.prom")]
 #[command(group = ArgGroup::new("to").args(["listen", "textfile"]).required(true))]
 pub struct Export {
-    /// Serve /metrics over HTTP on this address and port until stopped
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub listen: Option<SocketAddr>,
+    // The help shows `[::1]` as it is; for rustdoc it would be a link.
+    #[allow(rustdoc::broken_intra_doc_links)]
+    /// Serve /metrics over HTTP on this host and port until stopped: 127.0.0.1:9898, [::1]:9898,
+    /// localhost:9898, or :9898 for all addresses of this machine
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<Listen>,
 
     /// Write a file for the textfile collector of node_exporter, periodically until stopped
     #[arg(long, value_name = "FILE.prom")]
@@ -638,20 +677,6 @@ pub struct Manual {
     /// Directory to write them to
     #[arg(value_name = "DIRECTORY")]
     pub folder: PathBuf,
-}
-
-/// Wait for a byte on a pipe, then execute a command (see hold.rs)
-#[derive(Debug, Args)]
-pub struct Hold {
-    /// File descriptor of the pipe to wait for
-    pub go: i32,
-
-    /// File descriptor of the pipe for the report
-    pub report: i32,
-
-    /// Command to execute, and its arguments
-    #[arg(required = true, last = true)]
-    pub command: Vec<OsString>,
 }
 
 /// Exits as clap does for wrong usage: prints `what` and the usage of `command`.

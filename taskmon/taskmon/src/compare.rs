@@ -12,6 +12,7 @@ use taskmonitor::Sample;
 
 use crate::rate::Series;
 use crate::size::size;
+use crate::threads::Processes;
 use crate::times::duration;
 
 /// What is compared. More of it is worse.
@@ -253,6 +254,8 @@ impl Measures {
 #[derive(Debug)]
 struct Track {
     name: Option<String>,
+    // The PID of its process, if it is a thread.
+    process: Option<u32>,
     first: Sample,
     last: Sample,
     did: Did,
@@ -263,15 +266,25 @@ struct Track {
 pub struct Tally {
     series: Series,
     tracks: FxHashMap<Id, Track>,
+    // That of a command.
+    beginning: Option<Sample>,
 }
 
 impl Tally {
-    /// Takes the next sample of a task that has this name now.
-    pub fn take(&mut self, sample: &Sample, name: Option<&str>) {
-        let Self { series, tracks } = self;
-        let fresh = || Track { name: None, first: *sample, last: *sample, did: Did::default() };
+    /// The counters of a command were those of `beginning` when it began.
+    pub fn begin(&mut self, beginning: Sample) {
+        self.series.begin(beginning);
+        self.beginning = Some(beginning);
+    }
+
+    /// Takes the next sample of a task that has this name now, and, if it is a thread, this PID of its process.
+    pub fn take(&mut self, sample: &Sample, name: Option<&str>, process: Option<u32>) {
+        let Self { series, tracks, beginning } = self;
+        let first = beginning.filter(|beginning| beginning.id() == sample.id()).unwrap_or(*sample);
+        let fresh = || Track { name: None, process: None, first, last: *sample, did: Did::default() };
         let track = tracks.entry(sample.id()).or_insert_with(fresh);
         track.last = *sample;
+        track.process = process.or(track.process);
         if track.name.as_deref() != name {
             track.name = name.map(str::to_owned);
         }
@@ -288,10 +301,16 @@ impl Tally {
     }
 
     /// What the tasks of each name did between their first and their last sample, whatever is missing in between; and all
-    /// of them together.
-    pub fn end(self) -> (BTreeMap<String, Measures>, Measures) {
-        let (mut groups, mut all) = (BTreeMap::<String, Did>::new(), Did::default());
-        for Track { name, first, last, mut did } in self.tracks.into_values() {
+    /// of them together. A thread whose process is among the tasks adds nothing: it is part of what the process did.
+    pub fn end(self) -> Totals {
+        let exited = |track: &Track| track.last.state.exited().then_some(track.last.time);
+        let processes = Processes::new(self.tracks.iter().map(|(&id, track)| (id, track.process, exited(track))));
+        let (mut groups, mut all, mut threads) = (BTreeMap::<String, Did>::new(), Did::default(), 0);
+        for (id, Track { name, process, first, last, mut did }) in self.tracks {
+            if processes.of(id, process).is_some() {
+                threads += 1;
+                continue;
+            }
             did.span = Some((first.time, last.time));
             did.user = last.usr.saturating_sub(first.usr);
             did.system = last.sys.saturating_sub(first.sys);
@@ -300,8 +319,19 @@ impl Tally {
             all.and(&did);
             groups.entry(name.unwrap_or_default()).or_default().and(&did);
         }
-        (groups.into_iter().map(|(name, did)| (name, Measures::of(&did))).collect(), Measures::of(&all))
+        let groups = groups.into_iter().map(|(name, did)| (name, Measures::of(&did))).collect();
+        Totals { groups, all: Measures::of(&all), threads }
     }
+}
+
+/// What the tasks of a recording did.
+pub struct Totals {
+    /// By their names.
+    pub groups: BTreeMap<String, Measures>,
+    /// All together.
+    pub all: Measures,
+    /// How many threads are left out, as parts of their processes.
+    pub threads: u64,
 }
 
 #[cfg(test)]
@@ -388,13 +418,18 @@ mod tests {
     fn measures_of_tasks() {
         let mut tally = Tally::default();
         for (i, ms) in [0, 100, 150, 150].into_iter().enumerate() {
-            tally.take(&sample(1, i as u64, ms, 4096 * (i as u64 % 3)), Some(if i == 0 { "sh" } else { "sort" }));
+            tally.take(
+                &sample(1, i as u64, ms, 4096 * (i as u64 % 3)),
+                Some(if i == 0 { "sh" } else { "sort" }),
+                None,
+            );
         }
         // Two that are missing.
-        tally.take(&sample(2, 5, 1000, 1 << 20), Some("sort"));
-        tally.take(&sample(2, 8, 3000, 1 << 20), Some("sort"));
-        tally.take(&sample(3, 0, 5, 0), None);
-        let (groups, all) = tally.end();
+        tally.take(&sample(2, 5, 1000, 1 << 20), Some("sort"), None);
+        tally.take(&sample(2, 8, 3000, 1 << 20), Some("sort"), None);
+        tally.take(&sample(3, 0, 5, 0), None, None);
+        let Totals { groups, all, threads } = tally.end();
+        assert_eq!(threads, 0);
         assert_eq!(groups.keys().collect::<Vec<_>>(), ["", "sort"]);
         let sort = &groups["sort"];
         let get = |measure| sort.get(measure).unwrap();
@@ -407,5 +442,28 @@ mod tests {
         assert_eq!((get(Measure::CpuPeak), get(Measure::CpuP50)), (20.0, 10.0));
         assert_eq!(groups[""].get(Measure::PeakRss), None, "one that has exited");
         assert_eq!(groups[""].get(Measure::Wall), Some(0.0));
+    }
+
+    #[test]
+    fn a_thread_of_a_process_adds_nothing() {
+        let tally = |pids: &[u32]| {
+            let mut tally = Tally::default();
+            for round in 0..3 {
+                for &pid in pids {
+                    // Two threads of process 1, and one of a process that is not there. Which is which is learnt late.
+                    let process = (pid > 1 && round > 0).then_some(if pid == 4 { 9 } else { 1 });
+                    let name = if pid == 3 { "worker" } else { "app" };
+                    tally.take(&sample(pid, round, 100 * round, 4096), Some(name), process);
+                }
+            }
+            tally.end()
+        };
+        let (with, without) = (tally(&[2, 1, 3, 4]), tally(&[1, 4]));
+        assert_eq!((&with.groups, &with.all, with.threads), (&without.groups, &without.all, 2));
+        assert_eq!(with.groups.keys().collect::<Vec<_>>(), ["app"]);
+        assert_eq!(with.all.get(Measure::Cpu), Some(0.8e9));
+        // Without its process, a thread stands for itself.
+        let alone = tally(&[2, 3]);
+        assert_eq!((alone.groups.len(), alone.threads, alone.all.get(Measure::Cpu)), (2, 0, Some(0.8e9)));
     }
 }

@@ -2,25 +2,24 @@
 
 //! `taskmon csv`: all that is in a recording, for other programs.
 
-use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::Failure;
 use crate::cli::Csv;
 use crate::cli::Format;
+use crate::output;
 use crate::output::Column;
 use crate::output::Shown;
 use crate::output::Value;
 use crate::output::Whole;
 use crate::output::Writer;
 use crate::rate::Point;
-use crate::rate::Series;
 use crate::signals::Stop;
 use crate::source::Source;
 use crate::times::Clock;
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "time",
     "boottime_ns",
     "pid",
@@ -41,10 +40,11 @@ const KEYS: [&str; 20] = [
     "sys_percent",
     "minflt_per_second",
     "majflt_per_second",
+    "suspended_ns",
 ];
 
-fn values<'a>(point: &Point, name: Option<&'a str>, clock: &Clock) -> [Value<'a>; 20] {
-    let Point { sample, increase, rates, lost } = point;
+fn values<'a>(point: &Point, name: Option<&'a str>, clock: &Clock) -> [Value<'a>; 21] {
+    let Point { sample, increase, rates, lost, suspended } = point;
     let known = |count: u64| if increase.elapsed > 0 { count.into() } else { Value::None };
     [
         format!("{:.9}", clock.timestamp(sample.time)).into(),
@@ -67,6 +67,7 @@ fn values<'a>(point: &Point, name: Option<&'a str>, clock: &Clock) -> [Value<'a>
         rates.sys.into(),
         rates.minflt.into(),
         rates.majflt.into(),
+        (*suspended).into(),
     ]
 }
 
@@ -80,7 +81,7 @@ fn same(one: &Path, other: &Path) -> bool {
 pub fn csv(args: &Csv) -> Result<(), Failure> {
     let stop = Stop::new()?;
     let mut source = Source::file(&args.input, &args.selector)?;
-    let clock = source.clock(None)?;
+    let clock = source.clock();
     let failed = |e: std::io::Error| match &args.output {
         Some(path) => Failure::other(format!("cannot write {}", path.display()), e),
         None => Failure::output(&e),
@@ -89,12 +90,12 @@ pub fn csv(args: &Csv) -> Result<(), Failure> {
         return Err(Failure::Other(format!("cannot write {}: it is the input file", args.input.display())));
     }
     let out = match &args.output {
-        Some(path) => File::create(path).map(Whole::new),
+        Some(path) => output::create(path).map(Whole::new),
         None => Whole::stdout(),
     };
     let columns = KEYS.map(|key| Column { key, head: key, width: 0, shown: Shown::Text });
     let mut writer = Writer::new(out.map_err(failed)?, Format::Csv, columns.to_vec());
-    let mut series = Series::new(None);
+    let mut series = source.series(None);
     let mut wrote = Ok(());
     let mut more = true;
     while more && wrote.is_ok() && !stop.asked() {
@@ -122,6 +123,7 @@ mod tests {
     use taskmonitor::Sample;
 
     use super::*;
+    use crate::rate::Series;
 
     #[test]
     fn a_row() {
@@ -141,9 +143,9 @@ mod tests {
         assert_eq!(
             out.lines().skip(1).collect::<Vec<_>>(),
             [
-                "2026-11-27T16:00:01.234567890Z,1234567890,7,3,\"a, b\",12,0,R,5,6,8,9,10,2,,,,,,",
+                "2026-11-27T16:00:01.234567890Z,1234567890,7,3,\"a, b\",12,0,R,5,6,8,9,10,2,,,,,,,0",
                 "2026-11-27T16:00:02.234567890Z,2234567890,7,3,\"a, b\",13,0,R,500000005,6,8,9,10,2,1000000000,\
-                 50.000,50.000,0.000,0.000,0.000",
+                 50.000,50.000,0.000,0.000,0.000,0",
             ]
         );
     }

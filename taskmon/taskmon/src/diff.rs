@@ -19,6 +19,7 @@ use crate::compare::Limit;
 use crate::compare::Measure;
 use crate::compare::Measures;
 use crate::compare::Tally;
+use crate::compare::Totals;
 use crate::compare::Unit;
 use crate::output::Column;
 use crate::output::Shown;
@@ -88,8 +89,8 @@ struct Verdict {
 /// Compares.
 fn attempt(args: &Diff) -> Result<Verdict, Failure> {
     let selector = Selector { name: args.name.clone(), ..Selector::default() };
-    let (before, all_before) = measures(&args.before, &selector)?;
-    let (after, all_after) = measures(&args.after, &selector)?;
+    let Totals { groups: before, all: all_before, threads: threads_before } = measures(&args.before, &selector)?;
+    let Totals { groups: after, all: all_after, threads: threads_after } = measures(&args.after, &selector)?;
     let pairs = pairs(&before, &after);
     if pairs.is_empty() {
         return Err(Failure::Other(format!(
@@ -113,14 +114,20 @@ fn attempt(args: &Diff) -> Result<Verdict, Failure> {
             report.remark(&format!("# {name} is only in {}", path.display()));
         }
     }
+    for (path, threads) in [(&args.before, threads_before), (&args.after, threads_after)] {
+        if threads > 0 {
+            report.remark(&format!("# {}: {}", path.display(), crate::threads::remark(threads)));
+        }
+    }
     report.end()
 }
 
-/// What the tasks of the recording `path` did, by their names, and all of them together.
-fn measures(path: &Path, selector: &Selector) -> Result<(BTreeMap<String, Measures>, Measures), Failure> {
+/// What the tasks of the recording `path` did.
+fn measures(path: &Path, selector: &Selector) -> Result<Totals, Failure> {
     let mut source = Source::file(path, selector)?;
     let mut tally = Tally::default();
-    while source.read(|sample, name| tally.take(sample, name))? {}
+    source.beginning().into_iter().for_each(|beginning| tally.begin(beginning));
+    while source.read_known(|sample, known| tally.take(sample, known.name.as_deref(), known.process))? {}
     source.demand()?;
     Ok(tally.end())
 }

@@ -9,6 +9,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::io::Write;
 use std::path::Path;
+use std::process;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -19,6 +20,8 @@ use taskmonitor::Task;
 use crate::Failure;
 use crate::period::Book;
 use crate::period::Request;
+use crate::times::Clock;
+use crate::times::Offsets;
 
 /// The initial PID namespace has this name in every kernel.
 const INITIAL: &str = "pid:[4026531836]";
@@ -43,6 +46,11 @@ struct Facts {
     // Whether there is a module for this kernel, and whether there is the source for one.
     built: bool,
     source: bool,
+    // What the loaded module is, and the one that modprobe would load.
+    running: Build,
+    installed: Build,
+    // Processes of a taskmon that has been replaced since they began.
+    replaced: Vec<u32>,
     mounted: bool,
     // By the kernel's command line.
     forbidden: bool,
@@ -59,11 +67,55 @@ struct Facts {
     namespace: Option<String>,
     // What a `taskmon run` has left of the period that it lowered.
     period: Option<Lowered>,
+    // Of the time namespace, and for how long the machine was suspended since boot.
+    offsets: Offsets,
+    suspended: Duration,
+}
+
+/// What a module was built from, as far as that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Build {
+    version: Option<String>,
+    // A checksum of the source, by the kernel's own build.
+    srcversion: Option<String>,
+}
+
+impl Build {
+    /// The one that is loaded.
+    fn running(root: &Root) -> Self {
+        let of = |name: &str| read(root.module().join(name)).filter(|text| !text.is_empty());
+        Self { version: of("version"), srcversion: of("srcversion") }
+    }
+
+    /// The one that modprobe would load. modinfo knows which that is, and how it is compressed.
+    fn installed(root: &Root, release: &str) -> Self {
+        // (PATH of a user who is not root may lack the last two.)
+        let output = ["modinfo", "/usr/sbin/modinfo", "/sbin/modinfo"].into_iter().find_map(|program| {
+            let mut command = process::Command::new(program);
+            command.arg("--basedir").arg(root.join("")).args(["--set-version", release, "taskmonitor"]);
+            command.stdin(process::Stdio::null()).output().ok()
+        });
+        output.map_or_else(Self::default, |output| Self::of_modinfo(&String::from_utf8_lossy(&output.stdout)))
+    }
+
+    /// Reads what modinfo prints.
+    fn of_modinfo(text: &str) -> Self {
+        let of = |key: &str| {
+            let value = |line: &str| Some(line.strip_prefix(key)?.strip_prefix(':')?.trim().to_owned());
+            text.lines().find_map(value)
+        };
+        Self { version: of("version"), srcversion: of("srcversion") }
+    }
+
+    /// Whether both are known, and not of the same source.
+    fn differs_from(&self, other: &Self) -> bool {
+        let differ = |a: &Option<String>, b: &Option<String>| a.as_ref().zip(b.as_ref()).is_some_and(|(a, b)| a != b);
+        differ(&self.version, &other.version) || differ(&self.srcversion, &other.srcversion)
+    }
 }
 
 #[derive(Clone, Debug)]
 struct Module {
-    version: Option<String>,
     period: Result<Duration, String>,
     sampling: Result<bool, String>,
     max_tasks: Option<u64>,
@@ -112,12 +164,7 @@ fn findings(facts: &Facts) -> Vec<Finding> {
         )];
     };
     let mut found = vec![module(facts, release)];
-    found.extend(facts.module.as_ref().map(|module| match &module.version {
-        Some(version) => {
-            ok(format!("the module is version {version}, taskmon is version {}", env!("CARGO_PKG_VERSION")))
-        }
-        None => problem("cannot read the version of the module", "modprobe -r taskmonitor && modprobe taskmonitor"),
-    }));
+    found.extend(versions(facts));
     found.push(match facts {
         Facts { mounted: true, .. } => ok("debugfs is mounted on /sys/kernel/debug"),
         Facts { forbidden: true, .. } => problem("debugfs is disabled on the kernel's command line", BOOT),
@@ -166,6 +213,7 @@ fn findings(facts: &Facts) -> Vec<Finding> {
         }
     }
     found.push(namespace(facts));
+    found.extend(clocks(facts));
     found.extend(left(facts));
     found
 }
@@ -188,6 +236,50 @@ fn module(facts: &Facts, release: &str) -> Finding {
             "apt-get install ./taskmonitor-dkms_*.deb (or, in the source tree of taskmonitor: make doctor, then make)",
         )
     }
+}
+
+/// What reloads the module, and what that costs.
+const RELOAD: &str = "modprobe -r taskmonitor && modprobe taskmonitor (drops all histories; stop taskmon export and other readers \
+                      first)";
+
+/// Whether what is loaded, what is installed and this taskmon are of one version.
+fn versions(facts: &Facts) -> Vec<Finding> {
+    const OURS: &str = env!("CARGO_PKG_VERSION");
+    const SAME: &str = "install the same version of the packages taskmon and taskmonitor-dkms, then reload the module: modprobe -r \
+                        taskmonitor && modprobe taskmonitor";
+    let Facts { running, installed, .. } = facts;
+    let mut found = Vec::new();
+    match (&facts.module, &running.version, &installed.version) {
+        (Some(_), None, _) => found.push(problem(
+            "cannot read the version of the module",
+            "modprobe -r taskmonitor && modprobe taskmonitor",
+        )),
+        (Some(_), Some(loaded), Some(other)) if running.differs_from(installed) => {
+            let other = if loaded == other { format!("another build of {other}") } else { other.clone() };
+            let what = format!("the loaded module is version {loaded}, the installed module is {other}");
+            found.push(note(what, RELOAD));
+        }
+        (Some(_), Some(version), _) if version == OURS => {
+            let installed = if installed.version.is_some() { ", the installed module" } else { "" };
+            found.push(ok(format!("the loaded module{installed} and taskmon are version {version}")));
+        }
+        _ => {}
+    }
+    // The one that counts is the one that is there after a reload.
+    let module = installed.version.as_ref().map(|version| ("installed", version));
+    let module = module.or(running.version.as_ref().map(|version| ("loaded", version)));
+    if let Some((which, version)) = module.filter(|(_, version)| *version != OURS) {
+        found.push(note(format!("the {which} module is version {version}, taskmon is version {OURS}"), SAME));
+    }
+    if !facts.replaced.is_empty() {
+        let pids: Vec<String> = facts.replaced.iter().map(u32::to_string).collect();
+        let pids = pids.join(" ");
+        found.push(note(
+            format!("processes of a taskmon that has been replaced since they started: PID {pids}"),
+            format!("kill {pids} (and start them again; for a systemd service: systemctl restart)"),
+        ));
+    }
+    found
 }
 
 fn rights(facts: &Facts) -> Vec<Finding> {
@@ -305,6 +397,25 @@ fn namespace(facts: &Facts) -> Finding {
     }
 }
 
+/// What is worth a word about the clocks.
+fn clocks(facts: &Facts) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if facts.offsets.boottime != 0 {
+        let by = Duration::from_nanos(facts.offsets.boottime.unsigned_abs());
+        let sign = if facts.offsets.boottime > 0 { "ahead of" } else { "less than" };
+        found.push(ok(format!(
+            "running in a time namespace, whose boot time is {by:?} {sign} the machine's: taskmon takes that off"
+        )));
+    }
+    if facts.suspended >= Duration::from_secs(1) {
+        found.push(ok(format!(
+            "the machine was suspended for {} since boot: this is a gap in the histories of all tasks",
+            crate::record::clock(facts.suspended)
+        )));
+    }
+    found
+}
+
 /// The period, if it is still what a `taskmon run` has lowered it to, and none is there to put it back.
 fn left(facts: &Facts) -> Option<Finding> {
     let Lowered { original, set, needed } = facts.period?;
@@ -356,6 +467,7 @@ fn facts(root: &Root, is_root: bool) -> Facts {
     let sysfs = OpenOptions::new().write(true).open(root.sysfs());
     let lockdown = read(root.join("sys/kernel/security/lockdown"));
     let namespace = fs::read_link(root.join("proc/self/ns/pid")).ok();
+    let offsets = read(root.join("proc/self/timens_offsets"));
     Facts {
         loaded,
         built: list.lines().any(|line| {
@@ -363,6 +475,9 @@ fn facts(root: &Root, is_root: bool) -> Facts {
             file.is_some_and(|file| file == "taskmonitor.ko" || file.starts_with("taskmonitor.ko."))
         }),
         source: root.join("var/lib/dkms/taskmonitor").exists(),
+        running: Build::running(root),
+        installed: release.as_deref().map(|release| Build::installed(root, release)).unwrap_or_default(),
+        replaced: replaced(root),
         mounted: read(root.join("proc/self/mounts")).is_some_and(|mounts| {
             mounts.lines().any(|line| {
                 let mut fields = line.split(' ').skip(1);
@@ -378,7 +493,6 @@ fn facts(root: &Root, is_root: bool) -> Facts {
         root: is_root,
         lockdown: lockdown.and_then(|text| Some(text.split_once('[')?.1.split_once(']')?.0.to_owned())),
         module: Monitor::open(root.clone()).ok().map(|monitor| Module {
-            version: monitor.version().ok(),
             period: monitor.period().map_err(|e| e.to_string()),
             sampling: monitor.sampling().map_err(|e| e.to_string()),
             max_tasks: monitor.parameter("max_tasks").ok().and_then(|max| max.parse().ok()),
@@ -386,8 +500,28 @@ fn facts(root: &Root, is_root: bool) -> Facts {
         }),
         namespace: namespace.map(|name| name.to_string_lossy().into_owned()),
         period: read(root.join("run/taskmon/period")).and_then(|text| lowered(root, &text)),
+        offsets: offsets.as_deref().map(Offsets::parse).unwrap_or_default(),
+        // (Of a root that is no system, the clocks are another one's. A kernel without time namespaces has no offsets.)
+        suspended: read(root.join("proc/uptime"))
+            .and_then(|_| Clock::new(None).ok())
+            .map_or(Duration::ZERO, |clock| Duration::from_nanos(clock.first().suspended)),
         release,
     }
+}
+
+/// The processes whose program, a taskmon, is there no more: a package was upgraded, or removed.
+fn replaced(root: &Root) -> Vec<u32> {
+    let Ok(entries) = fs::read_dir(root.join("proc")) else { return Vec::new() };
+    let mut pids: Vec<u32> = entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let program = fs::read_link(entry.path().join("exe")).ok()?;
+            program.to_str()?.ends_with("/taskmon (deleted)").then_some(pid)
+        })
+        .collect();
+    pids.sort_unstable();
+    pids
 }
 
 /// What the file that several `taskmon run` share says.
@@ -423,6 +557,10 @@ mod tests {
         Task::parse(line.as_bytes()).unwrap()
     }
 
+    fn build(version: &str, srcversion: &str) -> Build {
+        Build { version: Some(version.to_owned()), srcversion: Some(srcversion.to_owned()) }
+    }
+
     /// All is well.
     fn well() -> Facts {
         Facts {
@@ -430,6 +568,9 @@ mod tests {
             loaded: true,
             built: true,
             source: true,
+            running: build(OURS, "A1"),
+            installed: build(OURS, "A1"),
+            replaced: vec![],
             mounted: true,
             forbidden: false,
             follow: Ok(()),
@@ -438,7 +579,6 @@ mod tests {
             root: true,
             lockdown: Some("none".to_owned()),
             module: Some(Module {
-                version: Some("9.8.7".to_owned()),
                 period: Ok(Duration::from_secs(1)),
                 sampling: Ok(true),
                 max_tasks: Some(16384),
@@ -446,12 +586,22 @@ mod tests {
             }),
             namespace: Some(INITIAL.to_owned()),
             period: None,
+            offsets: Offsets::default(),
+            suspended: Duration::ZERO,
         }
     }
 
     fn not_loaded() -> Facts {
         let missing = Err(Errno::ENOENT);
-        Facts { loaded: false, module: None, follow: missing, tasks: missing, sysfs: missing, ..well() }
+        Facts {
+            loaded: false,
+            module: None,
+            running: Build::default(),
+            follow: missing,
+            tasks: missing,
+            sysfs: missing,
+            ..well()
+        }
     }
 
     /// The module of `well`, changed.
@@ -459,6 +609,18 @@ mod tests {
         let mut facts = well();
         facts.module.as_mut().map(change);
         facts
+    }
+
+    const OURS: &str = env!("CARGO_PKG_VERSION");
+
+    #[test]
+    fn modinfo() {
+        let text = "filename:       /lib/modules/7.3.4/updates/dkms/taskmonitor.ko.xz\nversion:        0.1.0\nlicense:        GPL\n\
+                    description:    version: 9\nsrcversion:     E9348E5984A3F086C53F992\nvermagic:       7.3.4 SMP\n";
+        assert_eq!(Build::of_modinfo(text), build("0.1.0", "E9348E5984A3F086C53F992"));
+        assert_eq!(Build::of_modinfo("modinfo: ERROR: Module taskmonitor not found.\n"), Build::default());
+        assert!(build("1", "a").differs_from(&build("1", "b")) && build("1", "a").differs_from(&build("2", "a")));
+        assert!(!build("1", "a").differs_from(&build("1", "a")) && !build("1", "a").differs_from(&Build::default()));
     }
 
     #[test]
@@ -475,9 +637,20 @@ mod tests {
             ("not Linux", Facts { release: None, ..well() }),
             ("not loaded", not_loaded()),
             ("not loaded, and no root", Facts { root: false, lockdown: None, ..not_loaded() }),
-            ("not built", Facts { built: false, ..not_loaded() }),
-            ("not installed", Facts { built: false, source: false, ..not_loaded() }),
-            ("no version", with(|m| m.version = None)),
+            ("not built", Facts { built: false, installed: Build::default(), ..not_loaded() }),
+            ("not installed", Facts { built: false, source: false, installed: Build::default(), ..not_loaded() }),
+            ("no version", Facts { running: Build::default(), ..well() }),
+            ("no modinfo", Facts { installed: Build::default(), ..well() }),
+            ("to be reloaded", Facts { running: build("9.8.6", "A0"), ..well() }),
+            ("to be reloaded, of one version", Facts { running: build(OURS, "A0"), ..well() }),
+            ("three versions", Facts { running: build("9.8.6", "A0"), installed: build("9.8.7", "A1"), ..well() }),
+            ("two versions", Facts { running: build("9.8.7", "A1"), installed: build("9.8.7", "A1"), ..well() }),
+            ("two versions, and not loaded", Facts { installed: build("9.8.7", "A1"), ..not_loaded() }),
+            (
+                "two versions, and no modinfo",
+                Facts { running: build("9.8.7", "A1"), installed: Build::default(), ..well() },
+            ),
+            ("an exporter of before", Facts { replaced: vec![71, 1234], ..well() }),
             (
                 "debugfs is not mounted",
                 Facts {
@@ -553,6 +726,11 @@ mod tests {
             ("reclaimed", with(|m| m.tasks = Ok(vec![task('S', 1000, 0, 500)]))),
             ("in a container", Facts { namespace: Some("pid:[4026532000]".to_owned()), ..well() }),
             ("not known where", Facts { namespace: None, ..well() }),
+            (
+                "in a time namespace",
+                Facts { offsets: Offsets::parse("monotonic 86400 0\nboottime 86400 0\n"), ..well() },
+            ),
+            ("suspended for a night", Facts { suspended: Duration::from_secs(8 * 3600 + 60), ..well() }),
             ("a period that nobody needs", lowered_to(10, false)),
             ("a period that somebody needs", lowered_to(10, true)),
             ("a period that somebody has set", lowered_to(20, false)),
@@ -608,6 +786,15 @@ mod tests {
         write("sys/module/taskmonitor/parameters/period_us", "2500\n");
         write("sys/module/taskmonitor/parameters/sampling", "N\n");
         write("sys/module/taskmonitor/parameters/max_tasks", "5\n");
+        write("sys/module/taskmonitor/srcversion", "A1\n");
+        assert_eq!((seen().running, seen().installed), (build("0.1.0", "A1"), Build::default()));
+        for (pid, program) in
+            [("71", "/usr/bin/taskmon (deleted)"), ("72", "/usr/bin/taskmon"), ("73", "/usr/bin/mon (deleted)")]
+        {
+            fs::create_dir_all(root.join("proc").join(pid)).unwrap();
+            std::os::unix::fs::symlink(program, root.join("proc").join(pid).join("exe")).unwrap();
+        }
+        assert_eq!(seen().replaced, [71]);
         let module = seen().module.unwrap();
         assert_eq!(
             (module.period, module.sampling, module.max_tasks),

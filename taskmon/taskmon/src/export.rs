@@ -4,9 +4,8 @@
 
 use std::fs;
 use std::io;
+use std::io::Read;
 use std::io::Write;
-use std::net::SocketAddr;
-use std::net::TcpListener;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -14,17 +13,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
 
+use nix::fcntl::OFlag;
 use nix::sys::resource::UsageWho;
 use nix::sys::resource::getrusage;
 use nix::sys::time::TimeVal;
-use nix::time::ClockId;
-use nix::time::clock_gettime;
 use taskmonitor::Error;
 use taskmonitor::Follow;
 use taskmonitor::Monitor;
 
 use crate::Failure;
 use crate::cli::Export;
+use crate::clients::Client;
+use crate::clients::Clients;
 use crate::exposition::Format;
 use crate::exposition::Module;
 use crate::exposition::Own;
@@ -32,7 +32,9 @@ use crate::exposition::page;
 use crate::http;
 use crate::http::Request;
 use crate::http::Response;
+use crate::listen::Listen;
 use crate::metrics::Groups;
+use crate::metrics::LINGER;
 use crate::say;
 use crate::signals::Stop;
 
@@ -42,12 +44,17 @@ const READ: Duration = Duration::from_secs(2);
 /// So often it is looked whether to stop.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// The update that an exporter begins with. All counters are 0 then.
+const FIRST: u64 = 1;
+
 struct Exporter<'a> {
     monitor: &'a Monitor,
     stop: &'a Stop,
     // None after an error: what is open then may be of no use any more.
     follow: Option<Follow>,
     groups: Groups,
+    clients: Clients,
+    begun: Instant,
     own: Own,
     // What was said last of what is wrong, so that it is said once.
     said: Option<String>,
@@ -57,7 +64,8 @@ impl<'a> Exporter<'a> {
     /// Begins to watch. That it cannot shows here, not with the first scrape.
     fn new(monitor: &'a Monitor, stop: &'a Stop, by_pid: bool) -> Result<Self, Error> {
         let (follow, groups) = (None, Groups::new(by_pid));
-        let mut exporter = Self { monitor, stop, follow, groups, own: Own::default(), said: None };
+        let (clients, begun) = (Clients::default(), Instant::now());
+        let mut exporter = Self { monitor, stop, follow, groups, clients, begun, own: Own::default(), said: None };
         exporter.read()?;
         Ok(exporter)
     }
@@ -99,14 +107,24 @@ impl<'a> Exporter<'a> {
         Ok(module)
     }
 
-    /// The text that is true now.
-    fn scrape(&mut self, format: Format) -> Result<String, Error> {
+    /// The update of the groups that a collector saw last: `known`, if it has been here before.
+    ///
+    /// One that is new may have asked the exporter that was here before this one. If this one has just begun, whatever has come
+    /// since has come since that one saw it. Later, it is likely that the collector is new itself, or has another address now: what
+    /// it sees first is not to look like an increase.
+    fn seen(&self, known: Option<u64>) -> u64 {
+        let young = self.begun.elapsed() < Duration::from_nanos(LINGER);
+        known.unwrap_or(if young { FIRST } else { u64::MAX })
+    }
+
+    /// The text that is true now, for a collector that saw the update `known` last, if it has been here before.
+    fn scrape(&mut self, format: Format, known: Option<u64>) -> Result<String, Error> {
         let begun = Instant::now();
         self.own.scrapes += 1;
         let module = self.read().inspect_err(|_| self.own.errors += 1)?;
         self.own.duration = begun.elapsed();
         self.own.cpu = cpu();
-        Ok(page(&self.groups, &module, &self.own, format))
+        Ok(page(&self.groups, self.seen(known), &module, &self.own, format))
     }
 
     /// Says what is wrong, if that is new.
@@ -122,8 +140,7 @@ impl<'a> Exporter<'a> {
 /// Nanoseconds since boot, as in the module's times.
 fn boottime() -> u64 {
     // A clock that each kernel has gives no error.
-    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default();
-    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+    crate::times::boottime().unwrap_or_default()
 }
 
 fn cpu() -> [Duration; 2] {
@@ -137,7 +154,7 @@ fn cpu() -> [Duration; 2] {
 pub fn export(monitor: &Monitor, args: &Export) -> Result<(), Failure> {
     let stop = Stop::new()?;
     let exporter = Exporter::new(monitor, &stop, args.pid)?;
-    match (args.listen, &args.textfile) {
+    match (&args.listen, &args.textfile) {
         (Some(address), _) => listen(exporter, address),
         (None, Some(path)) => textfile(exporter, path, args.interval),
         (None, None) => Err(Failure::Other("no destination given: use --listen or --textfile".to_owned())),
@@ -147,17 +164,23 @@ pub fn export(monitor: &Monitor, args: &Export) -> Result<(), Failure> {
 const WELCOME: &str =
     "<!DOCTYPE html>\n<title>taskmon export</title>\n<p>taskmon export: <a href=\"/metrics\">/metrics</a>\n";
 
-fn listen(mut exporter: Exporter<'_>, address: SocketAddr) -> Result<(), Failure> {
-    let failed = |e: io::Error| Failure::other(format!("cannot listen on {address}"), e);
-    let listener = TcpListener::bind(address).map_err(failed)?;
-    say(format!("serving http://{}/metrics", listener.local_addr().map_err(failed)?));
+fn listen(mut exporter: Exporter<'_>, listen: &Listen) -> Result<(), Failure> {
+    let listeners = listen.sockets()?;
+    for listener in &listeners {
+        let address = listener.local_addr().map_err(|e| Failure::other(format!("cannot listen on {listen}"), e))?;
+        say(format!("serving http://{address}/metrics"));
+    }
     let stop = exporter.stop;
-    http::serve(&listener, stop, |request: &Request| match request.path.as_str() {
+    http::serve(&listeners, stop, |request: &Request| match request.path.as_str() {
         "/metrics" => {
             let format = Format::accepted(&request.accept);
-            match exporter.scrape(format) {
+            let client = Client::new(request.address, &request.agent);
+            match exporter.scrape(format, exporter.clients.seen(&client)) {
                 Ok(body) => {
                     exporter.said = None;
+                    if request.wants_body() {
+                        exporter.clients.sees(client, exporter.groups.updates());
+                    }
                     Response { status: 200, content_type: format.content_type(), body }
                 }
                 Err(error) => {
@@ -181,14 +204,15 @@ fn textfile(mut exporter: Exporter<'_>, path: &Path, interval: Duration) -> Resu
     hidden.push(".new");
     let new = path.with_file_name(hidden);
     let file = Textfile { path, new };
-    let mut written = false;
+    let (mut written, mut seen) = (false, FIRST);
     while !exporter.stop.asked() {
         // One that no clock can tell does not come.
         let next = Instant::now().checked_add(interval);
-        match exporter.scrape(Format::Text) {
+        match exporter.scrape(Format::Text, Some(seen)) {
             Ok(text) => match file.write(&text) {
                 Ok(()) => {
                     written = true;
+                    seen = exporter.groups.updates();
                     exporter.said = None;
                 }
                 // That is a mistake in the call, rather than a disk that is full for a while.
@@ -220,6 +244,9 @@ fn cannot(verb: &str, path: &Path, error: &io::Error) -> String {
     format!("cannot {verb} {}: {error}", path.display())
 }
 
+/// What each file begins with.
+const BEGIN: &str = "# HELP taskmonitor_";
+
 /// The file for node_exporter. It is not there while there is nothing true to say: node_exporter would go on to give what
 /// stands in it, as if it were.
 struct Textfile<'a> {
@@ -230,6 +257,7 @@ struct Textfile<'a> {
 
 impl Textfile<'_> {
     fn write(&self, text: &str) -> io::Result<()> {
+        self.demand_ours()?;
         let written = self.write_new(text).and_then(|()| fs::rename(&self.new, self.path));
         written.inspect_err(|_| {
             let _ = fs::remove_file(&self.new);
@@ -245,8 +273,25 @@ impl Textfile<'_> {
         file.write_all(text.as_bytes())
     }
 
+    /// Fails if there is anything but a file with metrics of taskmon. Renaming would replace whatever it is, a device or a link, too.
+    fn demand_ours(&self) -> io::Result<()> {
+        let other = || Err(io::Error::other("it exists and is not a file of taskmon export"));
+        match fs::symlink_metadata(self.path) {
+            Ok(meta) if !meta.is_file() => return other(),
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(e),
+        }
+        let mut begin = Vec::new();
+        // (Another user's folder may have something else there by now.)
+        let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(self.path)?;
+        file.take(BEGIN.len() as u64).read_to_end(&mut begin)?;
+        if begin.is_empty() || begin == BEGIN.as_bytes() { Ok(()) } else { other() }
+    }
+
     fn remove(&self) -> io::Result<()> {
-        remove(self.path)
+        self.demand_ours().and_then(|()| remove(self.path))
     }
 }
 

@@ -5,6 +5,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use crate::metrics::Counters;
 use crate::metrics::Group;
 use crate::metrics::Groups;
 use crate::metrics::Key;
@@ -147,9 +148,11 @@ impl Family<'_> {
 
     /// A metric of a group, with another label if there is one.
     fn of(&mut self, key: &Key, label: Option<(&str, &str)>, value: Value) {
-        let pid = key.pid.map(|pid| pid.to_string());
+        let text = |pid: Option<u32>| pid.map(|pid| pid.to_string());
+        let (pid, process) = (text(key.pid), text(key.process));
         let mut labels = vec![("name", key.name.as_str())];
         labels.extend(pid.as_deref().map(|pid| ("pid", pid)));
+        labels.extend(process.as_deref().map(|process| ("process", process)));
         labels.extend(label);
         self.metric(&labels, value);
     }
@@ -181,14 +184,16 @@ pub struct Own {
     pub duration: Duration,
 }
 
-/// The whole text.
-pub fn page(groups: &Groups, module: &Module, own: &Own, format: Format) -> String {
+/// The whole text, for a collector that saw the update `seen` of the groups last.
+pub fn page(groups: &Groups, seen: u64, module: &Module, own: &Own, format: Format) -> String {
     use Kind::*;
-    let count = |value: fn(&Group) -> u64| move |group: &Group| Value::Count(value(group));
-    let seconds = |value: fn(&Group) -> u64| move |group: &Group| Value::Seconds(Duration::from_nanos(value(group)));
+    let count = |value: fn(&Counters) -> u64| move |group: &Group| Value::Count(value(&group.counters_after(seen)));
+    let seconds = |value: fn(&Counters) -> u64| {
+        move |group: &Group| Value::Seconds(Duration::from_nanos(value(&group.counters_after(seen))))
+    };
     let mut families = Families { text: String::new(), format };
 
-    let (user, system) = (seconds(|g| g.counters.usr), seconds(|g| g.counters.sys));
+    let (user, system) = (seconds(|c| c.usr), seconds(|c| c.sys));
     let mut f = families.family(
         "cpu_seconds",
         "seconds",
@@ -199,29 +204,36 @@ pub fn page(groups: &Groups, module: &Module, own: &Own, format: Format) -> Stri
         f.of(key, Some(("mode", "user")), user(group));
         f.of(key, Some(("mode", "system")), system(group));
     }
-    let (minor, major) = (count(|g| g.counters.minflt), count(|g| g.counters.majflt));
+    let (minor, major) = (count(|c| c.minflt), count(|c| c.majflt));
     let help = "Page faults of the monitored tasks with this name; major faults needed I/O.";
     let mut f = families.family("page_faults", "", help, Counter);
     for (key, group) in groups.iter() {
         f.of(key, Some(("kind", "minor")), minor(group));
         f.of(key, Some(("kind", "major")), major(group));
     }
-    let help = "Resident memory of the living monitored tasks with this name.";
+    let help = "Resident memory of the living monitored tasks with this name, added up: a page that several of them share \
+                counts once for each, and hugetlb pages do not count.";
     let mut f = families.family("resident_memory_bytes", "bytes", help, Gauge);
     groups.iter().for_each(|(key, group)| f.of(key, None, Value::Count(group.rss)));
-    let mut f = families.family("tasks", "", "Living monitored tasks with this name.", Gauge);
+    let help = "Living monitored tasks with this name. A thread whose process is monitored is a part of that: it is not \
+                counted, here and in all other metrics with a name.";
+    let help_of_each = "Living monitored tasks with this name and PID.";
+    let help = if groups.by_pid() { help_of_each } else { help };
+    let mut f = families.family("tasks", "", help, Gauge);
     groups.iter().for_each(|(key, group)| f.of(key, None, Value::Count(group.tasks)));
     let mut f = families.family("threads", "", "Threads of the living monitored tasks with this name.", Gauge);
     groups.iter().for_each(|(key, group)| f.of(key, None, Value::Count(group.threads)));
     let mut f = families.family("samples", "", "Samples taken of the tasks with this name.", Counter);
-    groups.iter().for_each(|(key, group)| f.of(key, None, Value::Count(group.counters.taken)));
+    let taken = count(|c| c.taken);
+    groups.iter().for_each(|(key, group)| f.of(key, None, taken(group)));
     let help = "Samples missing from the history of the tasks with this name: missed could not be taken, evicted made \
                 room for newer samples, reclaimed were freed when memory was short.";
     let mut f = families.family("samples_lost", "", help, Counter);
+    let (missed, evicted, reclaimed) = (count(|c| c.missed), count(|c| c.evicted), count(|c| c.reclaimed));
     for (key, group) in groups.iter() {
-        f.of(key, Some(("reason", "missed")), Value::Count(group.counters.missed));
-        f.of(key, Some(("reason", "evicted")), Value::Count(group.counters.evicted));
-        f.of(key, Some(("reason", "reclaimed")), Value::Count(group.counters.reclaimed));
+        f.of(key, Some(("reason", "missed")), missed(group));
+        f.of(key, Some(("reason", "evicted")), evicted(group));
+        f.of(key, Some(("reason", "reclaimed")), reclaimed(group));
     }
 
     let help = "Sampling period: time between two samples of a task.";
@@ -276,7 +288,7 @@ mod tests {
             samples: 3,
             duration: Duration::from_micros(7),
         };
-        page(&groups, &module, &own, format).replace(env!("CARGO_PKG_VERSION"), "VERSION")
+        page(&groups, u64::MAX, &module, &own, format).replace(env!("CARGO_PKG_VERSION"), "VERSION")
     }
 
     #[test]
@@ -302,6 +314,44 @@ mod tests {
         let text = shown(Format::Text, true, r#"a"} 1 \\134\012,{b="#.replace("\\\\", "\\").as_str());
         let line = text.lines().find(|line| line.starts_with("taskmonitor_tasks")).unwrap();
         assert_eq!(line, "taskmonitor_tasks{name=\"a\\\"} 1 \\\\\u{fffd},{b=\",pid=\"7\"} 1");
+    }
+
+    #[test]
+    fn what_a_collector_has_not_seen_begins_with_zero() {
+        let task = |pid: u32, start: u64, usr: u64, name: &str| {
+            let line = format!(
+                "pid {pid} start {start} state S threads 3 samples 1 taken 2 evicted 1 reclaimed 1 missed 1 usr {usr} sys {usr} \
+                 time 5 rss 4096 mm_users 1 comm {name}"
+            );
+            Task::parse(line.as_bytes()).unwrap()
+        };
+        let mut groups = Groups::new(false);
+        groups.update(&[task(1, 1, 0, "old")], 1000);
+        let seen = groups.updates();
+        groups.update(&[task(1, 1, 5_000_000_000, "old"), task(2, 1500, 3_000_000_000, "job")], 2000);
+        let module = Module { version: "0".to_owned(), period: Duration::from_secs(1), sampling: true };
+        for format in [Format::OpenMetrics, Format::Text] {
+            let values = |seen: u64, name: &str| -> Vec<String> {
+                let text = page(&groups, seen, &module, &Own::default(), format);
+                let of = format!("_total{{name=\"{name}\"");
+                let lines = text.lines().filter(|line| line.contains(&of));
+                lines.filter_map(|line| Some(line.rsplit_once(' ')?.1.to_owned())).collect()
+            };
+            assert_eq!(values(seen, "job"), ["0"; 8], "{format:?}");
+            assert_eq!(values(seen, "old"), ["5", "5", "0", "0", "0", "0", "0", "0"]);
+            assert_eq!(values(groups.updates(), "job"), ["3", "3", "0", "0", "2", "1", "1", "1"]);
+        }
+    }
+
+    #[test]
+    fn a_thread_has_a_label_of_its_own() {
+        let line = "pid 8 start 5 state S threads 1 samples 1 taken 1 evicted 0 reclaimed 0 missed 0 usr 0 sys 0 time 5 \
+                    rss 4096 mm_users 1 tgid 7 comm app";
+        let mut groups = Groups::new(true);
+        groups.update(&[Task::parse(line.as_bytes()).unwrap()], 1000);
+        let module = Module { version: "0".to_owned(), period: Duration::from_secs(1), sampling: true };
+        let text = page(&groups, 1, &module, &Own::default(), Format::Text);
+        assert!(text.contains("\ntaskmonitor_tasks{name=\"app\",pid=\"8\",process=\"7\"} 1\n"), "{text}");
     }
 
     #[test]

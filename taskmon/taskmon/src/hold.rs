@@ -2,45 +2,49 @@
 
 //! A command that is held before its first instruction, so that it can be monitored from there on.
 //!
-//! taskmon starts itself once more, as the process that the command will be. That one waits for a byte on a pipe, and then
-//! turns into the command by execve(), which changes neither its PID nor its history. On a second pipe it says what it had used
-//! by then, and why it could not turn into the command. The second pipe closes by itself when it could.
-//! When the taskmon that holds it dies, the first one closes, and the command never runs.
+//! taskmon forks. The new process waits for a byte on a pipe, and then turns into the command by execve(), which changes neither
+//! its PID nor its history. On a second pipe it says what it had used by then, and why it could not turn into the command. The
+//! second pipe closes by itself when it could. When the taskmon that holds it dies, the first one closes, and the command never
+//! runs.
+//!
+//! What the process used before the execve() is not the command's. CPU time and page faults are counters: what there was by then
+//! is taken off. The kernel's peak of resident memory cannot be taken off. It outlives an execve(): in the kernel,
+//! exec_mm_put_old() and do_exit() raise `signal->maxrss` to the peak of each address space that goes, and nothing lowers
+//! it. So the kernel reports at least the [floor](Begun::floor), and the process is kept small:
+//!
+//! - It is made by fork(). After vfork(), which std uses, the address space that execve() leaves is that of the parent, with its
+//!   peak. After fork(), it is a copy of the pages that the parent has written to, with a peak of its own.
+//! - It executes nothing else before the command, and does little.
 
+use std::ffi::CString;
 use std::ffi::OsString;
 use std::fs::File;
-use std::fs::OpenOptions;
 use std::io;
 use std::io::Read;
 use std::io::Write;
 use std::os::fd::AsFd;
-use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
-use std::os::fd::OwnedFd;
-use std::os::fd::RawFd;
-use std::os::unix::process::CommandExt;
-use std::process::Child;
-use std::process::Command as Process;
-use std::process::ExitCode;
+use std::os::unix::ffi::OsStrExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::FcntlArg;
-use nix::fcntl::FdFlag;
 use nix::fcntl::OFlag;
-use nix::fcntl::fcntl;
 use nix::sys::resource::UsageWho;
 use nix::sys::resource::getrusage;
 use nix::sys::time::TimeVal;
-use nix::time::ClockId;
-use nix::time::clock_gettime;
 use nix::unistd::Pid;
-use nix::unistd::close;
+use nix::unistd::SysconfVar;
 use nix::unistd::pipe2;
+use nix::unistd::sysconf;
+use taskmon_child::Fork;
+use taskmon_child::Usage;
+use taskmon_child::exec;
+use taskmon_child::fork;
+use taskmon_child::wait4;
 
 use crate::Failure;
-use crate::cli::Hold;
+use crate::times::boottime;
 
 /// What a process had used, as getrusage() tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,15 +86,15 @@ impl Used {
     }
 }
 
-fn count(count: i64) -> u64 {
-    u64::try_from(count).unwrap_or(0)
+impl From<Usage> for Used {
+    fn from(usage: Usage) -> Self {
+        let Usage { user, system, minflt, majflt, peak } = usage;
+        Self { user, system, minflt, majflt, peak }
+    }
 }
 
-/// CLOCK_BOOTTIME, in nanoseconds: the clock of the samples.
-pub fn boottime() -> Result<u64, Failure> {
-    let now =
-        clock_gettime(ClockId::CLOCK_BOOTTIME).map_err(|e| Failure::other("cannot read CLOCK_BOOTTIME", e.desc()))?;
-    Ok(u64::try_from(Duration::from(now).as_nanos()).unwrap_or(u64::MAX))
+fn count(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
 }
 
 /// When a command began.
@@ -100,6 +104,19 @@ pub struct Begun {
     pub time: u64,
     /// What its process had used by then, to be taken off.
     pub used: Used,
+}
+
+impl Begun {
+    /// The least peak that the kernel reports, whatever the command needs.
+    ///
+    /// That is the peak before the execve(), and what may have been added to it until then without a page being touched: the
+    /// kernel sums up pages of files and others one batch at a time, and one of each may have become due.
+    pub fn floor(&self) -> u64 {
+        let processors = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten().map_or(1, count);
+        // (percpu_counter_batch, in lib/percpu_counter.c)
+        let batch = processors.saturating_mul(2).max(32);
+        self.used.peak.saturating_add(batch.saturating_mul(2 * 4096))
+    }
 }
 
 /// What became of a process that was held.
@@ -114,32 +131,44 @@ pub enum Fate {
 }
 
 impl Fate {
+    /// What was reported: the numbers of [`report`](Begun::report), and the error, if there was one.
     fn parse(report: &[u8]) -> Self {
-        let report = String::from_utf8_lossy(report);
-        let mut lines = report.lines();
-        let mut numbers = lines.next().unwrap_or_default().split(' ').map_while(|word| word.parse().ok());
+        let (numbers, error) = report.split_at_checked(NUMBERS * 8).unwrap_or_default();
+        let mut numbers =
+            numbers.chunks_exact(8).filter_map(|bytes| Some(u64::from_ne_bytes(bytes.try_into().ok()?)));
         let mut next = || numbers.next();
         let mut begun = || {
             let time = next()?;
             let (user, system) = (Duration::from_micros(next()?), Duration::from_micros(next()?));
             Some(Begun { time, used: Used { user, system, minflt: next()?, majflt: next()?, peak: next()? } })
         };
-        match (begun(), lines.next()) {
+        match (begun(), error) {
             (None, _) => Self::Ended,
-            (Some(begun), None) => Self::Command(begun),
-            (Some(_), Some(error)) => Self::Failed(error.parse().map_or(Errno::UnknownErrno, Errno::from_raw)),
+            (Some(begun), []) => Self::Command(begun),
+            (Some(_), error) => Self::Failed(
+                error.try_into().map_or(Errno::UnknownErrno, |error| Errno::from_raw(i32::from_ne_bytes(error))),
+            ),
         }
     }
+}
 
-    fn text(begun: &Begun) -> String {
-        let Begun { time, used: Used { user, system, minflt, majflt, peak } } = begun;
-        format!("{time} {} {} {minflt} {majflt} {peak}\n", user.as_micros(), system.as_micros())
+/// Numbers in a report.
+const NUMBERS: usize = 6;
+
+impl Begun {
+    /// As bytes: to write them as text would touch more memory.
+    fn report(&self) -> [u8; NUMBERS * 8] {
+        let Begun { time, used: Used { user, system, minflt, majflt, peak } } = self;
+        let us = |time: &Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let mut bytes = [0; NUMBERS * 8];
+        let numbers = [*time, us(user), us(system), *minflt, *majflt, *peak];
+        bytes.chunks_exact_mut(8).zip(numbers).for_each(|(to, number)| to.copy_from_slice(&number.to_ne_bytes()));
+        bytes
     }
 }
 
 /// The process, from outside.
 pub struct Held {
-    child: Child,
     pid: Pid,
     go: Option<File>,
     report: File,
@@ -151,21 +180,19 @@ impl Held {
     /// Starts it.
     pub fn new(command: &[OsString]) -> Result<Self, Failure> {
         let failed = |e: io::Error| Failure::other("cannot start a process", e);
+        // (Before the fork: memory that the new process writes to is memory of its own.)
+        let words = command.iter().map(|word| CString::new(word.as_bytes()));
+        let words = words.collect::<Result<Vec<CString>, _>>().map_err(|e| failed(e.into()))?;
         let (waits, go) = pipe2(OFlag::O_CLOEXEC).map_err(|e| failed(e.into()))?;
         let (report, says) = pipe2(OFlag::O_CLOEXEC).map_err(|e| failed(e.into()))?;
-        for end in [&waits, &says] {
-            fcntl(end, FcntlArg::F_SETFD(FdFlag::empty())).map_err(|e| failed(e.into()))?;
+        match fork().map_err(failed)? {
+            Fork::Child => {
+                // It would not see that taskmon has died if it held that end itself.
+                drop((go, report));
+                hold(waits.into(), says.into(), &words)
+            }
+            Fork::Parent(pid) => Ok(Self { pid, go: Some(go.into()), report: report.into(), said: Vec::new() }),
         }
-        let child = Process::new("/proc/self/exe")
-            .arg0("taskmon")
-            .arg("__hold")
-            .args([&waits, &says].map(|end: &OwnedFd| end.as_raw_fd().to_string()))
-            .arg("--")
-            .args(command)
-            .spawn()
-            .map_err(failed)?;
-        let pid = i32::try_from(child.id()).map_err(|e| Failure::other("PID out of range", e))?;
-        Ok(Self { child, pid: Pid::from_raw(pid), go: Some(go.into()), report: report.into(), said: Vec::new() })
     }
 
     /// Its PID.
@@ -195,9 +222,10 @@ impl Held {
         }
     }
 
-    /// Its exit status, if it has ended.
-    pub fn ended(&mut self) -> Result<Option<ExitStatus>, Failure> {
-        self.child.try_wait().map_err(|e| Failure::other("cannot wait for the command", e))
+    /// Its exit status and what it has used, if it has ended. To be asked no more after that.
+    pub fn ended(&mut self) -> Result<Option<(ExitStatus, Used)>, Failure> {
+        let ended = wait4(self.pid).map_err(|e| Failure::other("cannot wait for the command", e))?;
+        Ok(ended.map(|(status, usage)| (status, usage.into())))
     }
 }
 
@@ -208,33 +236,19 @@ impl AsFd for Held {
     }
 }
 
-/// The process itself. Returns only if it could not turn into the command: what it returns is for nobody.
-pub fn hold(args: &Hold) -> ExitCode {
-    let failed = ExitCode::from(125);
-    // They came through an execve(), and must not go through another one.
-    let open = |options: &OpenOptions, fd: RawFd| {
-        let file = options.open(format!("/proc/self/fd/{fd}"))?;
-        close(fd)?;
-        io::Result::Ok(file)
-    };
-    let (Ok(mut go), Ok(mut report)) =
-        (open(OpenOptions::new().read(true), args.go), open(OpenOptions::new().write(true), args.report))
-    else {
-        return failed;
-    };
-    let Some((command, arguments)) = args.command.split_first() else { return failed };
-    let mut process = Process::new(command);
-    process.args(arguments);
-    if go.read_exact(&mut [0]).is_err() {
-        return failed;
+/// The process itself. Ends if it could not turn into the command: its status is for nobody.
+fn hold(mut go: File, mut report: File, command: &[CString]) -> ! {
+    // What an execve() touches is resident before the floor is read. (A directory is never executed.)
+    exec(&[c"/".to_owned()]);
+    if go.read_exact(&mut [0]).is_ok() {
+        if let (Ok(time), Ok(used)) = (boottime(), Used::by(UsageWho::RUSAGE_SELF)) {
+            if report.write_all(&Begun { time, used }.report()).is_ok() {
+                let error = exec(command);
+                let _ = report.write_all(&(error as i32).to_ne_bytes());
+            }
+        }
     }
-    let (Ok(time), Ok(used)) = (boottime(), Used::by(UsageWho::RUSAGE_SELF)) else { return failed };
-    if report.write_all(Fate::text(&Begun { time, used }).as_bytes()).is_err() {
-        return failed;
-    }
-    let error = process.exec().raw_os_error().unwrap_or(0);
-    let _ = writeln!(report, "{error}");
-    failed
+    std::process::exit(125)
 }
 
 #[cfg(test)]
@@ -246,12 +260,13 @@ mod tests {
         let time = Duration::from_micros;
         let used = Used { user: time(1_500_000), system: time(2), minflt: 3, majflt: 4, peak: 5120 };
         let begun = Begun { time: 77, used };
-        let text = Fate::text(&begun);
-        assert_eq!(Fate::parse(text.as_bytes()), Fate::Command(begun));
-        assert_eq!(Fate::parse((text.clone() + "2\n").as_bytes()), Fate::Failed(Errno::ENOENT));
-        assert_eq!(Fate::parse((text + "no number\n").as_bytes()), Fate::Failed(Errno::UnknownErrno));
+        let report = begun.report();
+        assert_eq!(Fate::parse(&report), Fate::Command(begun));
+        let with = |error: &[u8]| Fate::parse(&[&report[..], error].concat());
+        assert_eq!(with(&(Errno::ENOENT as i32).to_ne_bytes()), Fate::Failed(Errno::ENOENT));
+        assert_eq!(with(b"no"), Fate::Failed(Errno::UnknownErrno));
         assert_eq!(Fate::parse(b""), Fate::Ended);
-        assert_eq!(Fate::parse(b"1 2 3"), Fate::Ended);
+        assert_eq!(Fate::parse(&report[1..]), Fate::Ended);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 use std::io;
 use std::io::Read;
 use std::io::Write;
+use std::net::IpAddr;
 use std::net::Shutdown;
 use std::net::TcpListener;
 use std::net::TcpStream;
@@ -44,11 +45,20 @@ pub struct Request {
     pub path: String,
     /// What it accepts.
     pub accept: String,
+    /// The name that the client gives itself.
+    pub agent: String,
+    /// The client's address, if it is known.
+    pub address: Option<IpAddr>,
     // Whether only the head of the answer is asked for.
     head: bool,
 }
 
 impl Request {
+    /// Whether the client gets the body of the answer.
+    pub fn wants_body(&self) -> bool {
+        !self.head
+    }
+
     /// Reads the head of a request, all before the empty line.
     fn parse(text: &[u8]) -> Result<Self, Response> {
         let bad = || Response::plain(400, "malformed HTTP request\n");
@@ -63,18 +73,20 @@ impl Request {
         if method.is_empty() || !target.starts_with('/') || !version.starts_with("HTTP/1.") {
             return Err(bad());
         }
-        let mut accept = Vec::new();
+        let (mut accept, mut agent) = (Vec::new(), String::new());
         for line in lines {
             let (name, value) = line.split_once(':').ok_or_else(bad)?;
             if name.eq_ignore_ascii_case("accept") {
                 accept.push(value.trim());
+            } else if name.eq_ignore_ascii_case("user-agent") {
+                agent = value.trim().to_owned();
             }
         }
         if !matches!(method, "GET" | "HEAD") {
             return Err(Response::plain(405, "only GET and HEAD are supported\n"));
         }
         let path = target.split('?').next().unwrap_or_default().to_owned();
-        Ok(Self { path, accept: accept.join(","), head: method == "HEAD" })
+        Ok(Self { path, accept: accept.join(","), agent, address: None, head: method == "HEAD" })
     }
 }
 
@@ -197,7 +209,10 @@ fn ask(
         text.extend_from_slice(buffer.get(..read).unwrap_or_default());
         if let Some(head) = head(text, old) {
             return Ok(Some(match Request::parse(head) {
-                Ok(request) => answer(&request).bytes(request.head),
+                Ok(mut request) => {
+                    request.address = stream.peer_addr().ok().map(|peer| peer.ip().to_canonical());
+                    answer(&request).bytes(request.head)
+                }
                 Err(response) => response.bytes(false),
             }));
         }
@@ -219,31 +234,32 @@ fn head(text: &[u8], old: usize) -> Option<&[u8]> {
     text.get(..end)
 }
 
-/// Serves until it is told to stop. Answers are made one at a time.
+/// Serves what comes to any of `listeners` until it is told to stop. Answers are made one at a time.
 pub fn serve(
-    listener: &TcpListener,
+    listeners: &[TcpListener],
     stop: &Stop,
     mut answer: impl FnMut(&Request) -> Response,
 ) -> Result<(), Failure> {
     let failed = |e: io::Error| Failure::other("cannot serve HTTP requests", e);
-    listener.set_nonblocking(true).map_err(failed)?;
+    listeners.iter().try_for_each(|listener| listener.set_nonblocking(true)).map_err(failed)?;
     let mut connections: Vec<Connection> = Vec::new();
     let look = PollTimeout::try_from(LOOK).unwrap_or(PollTimeout::ZERO);
     while !stop.asked() {
-        let mut fds = vec![PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+        let mut fds: Vec<PollFd<'_>> =
+            listeners.iter().map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)).collect();
         fds.extend(connections.iter().map(|c| PollFd::new(c.stream.as_fd(), c.awaits())));
         match nix::poll::poll(&mut fds, look) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(e) => return Err(failed(e.into())),
         }
         let mut ready = fds.iter().map(|fd| fd.any() == Some(true)).collect::<Vec<_>>().into_iter();
-        let comes = ready.next() == Some(true);
+        let come: Vec<&TcpListener> = listeners.iter().filter(|_| ready.next() == Some(true)).collect();
         connections.retain_mut(|connection| {
             let ready = ready.next() == Some(true);
             // Who ends in any other way than by what is expected has gone.
             (!ready || connection.go_on(&mut answer).unwrap_or(false)) && Instant::now() < connection.until
         });
-        if comes {
+        for listener in come {
             accept(listener, &mut connections);
         }
     }
@@ -285,14 +301,18 @@ mod tests {
 
     #[test]
     fn requests() {
-        let request =
-            |path: &str, accept: &str, head| Ok(Request { path: path.to_owned(), accept: accept.to_owned(), head });
+        let request = |path: &str, accept: &str, head| {
+            let (path, accept, agent) = (path.to_owned(), accept.to_owned(), String::new());
+            Ok(Request { path, accept, agent, address: None, head })
+        };
         assert_eq!(parse("GET /metrics HTTP/1.1\r\nHost: a:1\r\n\r\n"), request("/metrics", "", false));
         assert_eq!(parse("HEAD /metrics?a=/b HTTP/1.0\n\nmore"), request("/metrics", "", true));
         assert_eq!(
             parse("GET / HTTP/1.1\r\nACCEPT: a;q=1 \r\nX: y: z\r\naccept:b\r\n\r\n"),
             request("/", "a;q=1,b", false)
         );
+        let text = "GET / HTTP/1.1\r\nUser-agent:  Prometheus/3.5 \r\n\r\n";
+        assert_eq!(parse(text).unwrap().agent, "Prometheus/3.5");
         assert_eq!(parse("POST /metrics HTTP/1.1\r\nContent-Length: 2\r\n\r\nab"), Err(405));
         for bad in [
             "\r\n\r\n",
@@ -333,7 +353,11 @@ mod tests {
         let other = stop.clone();
         let server = std::thread::spawn(move || {
             let text = "x".repeat(8 << 20);
-            serve(&listener, &other, |request| Response::plain(200, format!("{} {text}", request.path))).unwrap();
+            let answer = |request: &Request| {
+                assert_eq!(request.address, Some(std::net::IpAddr::from([127, 0, 0, 1])));
+                Response::plain(200, format!("{} {text}", request.path))
+            };
+            serve(&[listener], &other, answer).unwrap();
         });
         test(address);
         stop.ask();

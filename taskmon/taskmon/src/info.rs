@@ -42,27 +42,33 @@ use crate::times::rfc3339;
 /// What is known of a task.
 struct Known {
     name: Option<String>,
-    // The first sample and the last.
+    // Of a command: when it began.
+    began: Option<Sample>,
+    // The first sample, or the beginning, and the last sample.
     span: Option<(Sample, Sample)>,
     samples: u64,
     // Missing between them.
     gaps: u64,
-    peak: u64,
+    // Unknown without a sample of a task that lived.
+    peak: Option<u64>,
     lost: FxHashMap<Reason, u64>,
 }
 
 impl Known {
     fn new() -> Self {
-        Self { name: None, span: None, samples: 0, gaps: 0, peak: 0, lost: FxHashMap::default() }
+        Self { name: None, began: None, span: None, samples: 0, gaps: 0, peak: None, lost: FxHashMap::default() }
     }
 
     fn take(&mut self, sample: Sample) {
-        let (first, last) = self.span.unwrap_or((sample, sample));
+        let (first, last) = self.span.or_else(|| self.began.map(|began| (began, began))).unwrap_or((sample, sample));
         // (Of one that was removed and added again, numbers begin anew.)
         self.gaps = self.gaps.saturating_add(sample.seq.saturating_sub(last.seq).saturating_sub(1));
         self.span = Some((first, sample));
         self.samples += 1;
-        self.peak = self.peak.max(sample.rss);
+        // (What has exited has no memory, which says nothing about how much it needed.)
+        if !sample.state.exited() {
+            self.peak = self.peak.max(Some(sample.rss));
+        }
     }
 
     /// What is lost, by its reason. What the recording says nothing of is so for an unknown one.
@@ -86,12 +92,17 @@ struct All {
     tasks: Vec<(Id, Known)>,
     end: Option<End>,
     damage: Damage,
+    clock: Clock,
 }
 
 fn read(path: &Path, stop: &Stop) -> Result<All, Failure> {
     let mut reader = Reader::open(path)?;
     let mut tasks: FxHashMap<Id, Known> = FxHashMap::default();
     let mut end = None;
+    let clock = Clock::of(reader.head().anchor());
+    if let Some(exec) = reader.head().exec {
+        tasks.entry(exec.id).or_insert_with(Known::new).began = exec.beginning();
+    }
     while let Some(event) = reader.next()? {
         match event {
             Event::Name { id, name } => {
@@ -103,6 +114,7 @@ fn read(path: &Path, stop: &Stop) -> Result<All, Failure> {
                 *count = count.saturating_add(lost.count);
             }
             Event::End(is) => end = Some(is),
+            Event::Clock(anchor) => clock.push(anchor),
             _ => {}
         }
         if stop.asked() {
@@ -111,7 +123,7 @@ fn read(path: &Path, stop: &Stop) -> Result<All, Failure> {
     }
     let mut tasks: Vec<(Id, Known)> = tasks.into_iter().collect();
     tasks.sort_by_key(|(id, known)| (known.span.map(|(first, _)| first.time), *id));
-    Ok(All { head: reader.head().clone(), tasks, end, damage: reader.damage() })
+    Ok(All { head: reader.head().clone(), tasks, end, damage: reader.damage(), clock })
 }
 
 /// Whether a recorder has it locked.
@@ -159,8 +171,36 @@ fn damages(damage: Damage) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn facts(path: &Path, all: &All, time: &Clock) -> String {
-    let All { head, tasks, end, damage } = all;
+/// What became of the clock, as far as it is worth a word: each time that it was set by more than a clock drifts, or that the machine
+/// was suspended.
+fn changes(time: &Clock) -> Vec<String> {
+    const NOTABLE: u64 = 100_000_000;
+    const MOST: usize = 10;
+    let anchors = time.anchors_since(0);
+    let mut changes = Vec::new();
+    for two in anchors.windows(2) {
+        let [before, after] = two else { continue };
+        let when = rfc3339(time.timestamp(after.at));
+        let set = after.booted.saturating_sub(before.booted);
+        if set.unsigned_abs() >= NOTABLE {
+            let (sign, by) = (if set > 0 { '+' } else { '-' }, Duration::from_nanos(set.unsigned_abs()));
+            changes.push(format!("set by {sign}{}, to {when}", clock(by)));
+        }
+        let slept = after.suspended.saturating_sub(before.suspended);
+        if slept >= NOTABLE {
+            changes.push(format!("suspended for {}, until {when}", clock(Duration::from_nanos(slept))));
+        }
+    }
+    if changes.len() > MOST {
+        let more = changes.len() - MOST;
+        changes.truncate(MOST);
+        changes.push(format!("and {}", plural(more as u64, "more change")));
+    }
+    changes
+}
+
+fn facts(path: &Path, all: &All) -> String {
+    let All { head, tasks, end, damage, clock: time } = all;
     let mut text = format!("{}\n", path.display());
     let mut line = |key: &str, value: &str| {
         let _ = writeln!(text, "{key:>9}  {value}");
@@ -180,8 +220,14 @@ fn facts(path: &Path, all: &All, time: &Clock) -> String {
         ),
     );
     line("period", &format!("{:?}", head.period));
+    for what in changes(time) {
+        line("clock", &what);
+    }
     if let Some(command) = &head.command {
         line("command", &printable(command));
+    }
+    if let Some(peak) = end.and_then(|end| end.peak) {
+        line("peak RSS", &format!("{}, by the kernel", bytes(peak)));
     }
     line("ended", &ended(end.as_ref(), end.is_none() && being_written(path)));
     let samples = tasks.iter().fold(0_u64, |sum, (_, known)| sum.saturating_add(known.samples));
@@ -261,7 +307,7 @@ fn row<'a>(id: Id, known: &'a Known, format: Format, clock: &Clock) -> Vec<Value
         known.samples.into(),
         seconds.into(),
         percent.into(),
-        known.peak.into(),
+        known.peak.map_or(Value::None, Value::from),
         sum.into(),
     ];
     if format != Format::Table {
@@ -277,11 +323,10 @@ fn row<'a>(id: Id, known: &'a Known, format: Format, clock: &Clock) -> Vec<Value
 /// `taskmon info`
 pub fn info(args: &Info) -> Result<(), Failure> {
     let all = read(&args.input, &Stop::new()?)?;
-    let clock = Clock::new(Some(all.head.booted)).map_err(|e| Failure::other("cannot read the clock", e))?;
     let failed = |e: io::Error| Failure::output(&e);
     let mut out = Whole::stdout().map_err(failed)?;
     if args.format == Format::Table {
-        let mut text = facts(&args.input, &all, &clock);
+        let mut text = facts(&args.input, &all);
         if !all.tasks.is_empty() {
             text.push('\n');
         }
@@ -292,7 +337,7 @@ pub fn info(args: &Info) -> Result<(), Failure> {
     }
     let mut writer = Writer::new(out, args.format, columns(args.format));
     for (id, known) in &all.tasks {
-        writer.record(&row(*id, known, args.format, &clock)).map_err(failed)?;
+        writer.record(&row(*id, known, args.format, &all.clock)).map_err(failed)?;
     }
     writer.flush().map_err(failed)
 }

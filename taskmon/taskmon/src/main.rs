@@ -4,6 +4,7 @@
 
 mod choose;
 mod cli;
+mod clients;
 mod compare;
 mod csv;
 mod diff;
@@ -14,6 +15,7 @@ mod hold;
 mod http;
 mod info;
 mod list;
+mod listen;
 mod losses;
 mod manual;
 mod metrics;
@@ -30,6 +32,7 @@ mod size;
 mod source;
 mod store;
 mod summary;
+mod threads;
 mod times;
 mod top;
 
@@ -84,10 +87,10 @@ pub fn say(text: impl std::fmt::Display) {
 }
 
 /// The recording `input`, or the module.
-fn open(root: Root, input: Option<&Path>, selector: &Selector) -> Result<Source, Failure> {
+fn open(root: Root, input: Option<&Path>, selector: &Selector, booted: Option<i64>) -> Result<Source, Failure> {
     match input {
         Some(path) => Source::file(path, selector),
-        None => Source::module(&Monitor::open(root)?, selector),
+        None => Source::module(&Monitor::open(root)?, selector, booted),
     }
 }
 
@@ -110,11 +113,12 @@ fn main() -> ExitCode {
         Command::Top(args) => top::top(root, args, cli.booted),
         Command::List(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| list::list(&m, args)),
         Command::Show(args) => {
-            open(root, args.input.as_deref(), &args.selector).and_then(|source| show::show(source, args, cli.booted))
+            let source = open(root, args.input.as_deref(), &args.selector, cli.booted);
+            source.and_then(|source| show::show(source, args))
         }
         Command::Plot(args) => {
-            let open = || open(root.clone(), args.input.as_deref(), &args.selector);
-            plot::plot(open, args, cli.booted)
+            let open = || open(root.clone(), args.input.as_deref(), &args.selector, cli.booted);
+            plot::plot(open, args)
         }
         Command::Run(args) => return run::run(root, args, cli.booted),
         Command::Diff(args) => return diff::diff(args),
@@ -124,7 +128,6 @@ fn main() -> ExitCode {
         }
         Command::Info(args) => info::info(args),
         Command::Csv(args) => csv::csv(args),
-        Command::Hold(args) => return hold::hold(args),
         Command::Export(args) => Monitor::open(root).map_err(Failure::from).and_then(|m| export::export(&m, args)),
         Command::Doctor(_) => doctor::doctor(&root),
     };

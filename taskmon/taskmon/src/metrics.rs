@@ -11,9 +11,11 @@ use taskmonitor::Id;
 use taskmonitor::Sample;
 use taskmonitor::Task;
 
-/// So long, in nanoseconds, a group is given after its last task has ended: whoever collects seldom, once a minute, must
-/// see the last increase, and so must the second of two who collect.
-pub const LINGER: u64 = 120_000_000_000;
+use crate::threads::Processes;
+
+/// So long, in nanoseconds, a group is given after its last task has ended. Whoever collects once a minute must see it twice,
+/// first with zeros and then with the increase, and so must the second of two who collect.
+pub const LINGER: u64 = 180_000_000_000;
 
 /// What is counted, of a task or of a group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +45,9 @@ pub struct Key {
     pub name: String,
     /// Their PID, where each has series of its own. Two tasks that have had the same PID one after the other share them.
     pub pid: Option<u32>,
+    /// The PID of their process, where each task has series of its own and this is a thread: its values are part of those of
+    /// its process.
+    pub process: Option<u32>,
 }
 
 /// What is given of a group.
@@ -58,6 +63,16 @@ pub struct Group {
     pub rss: u64,
     // When it last had a living task, or one that added something.
     alive: u64,
+    // The update that it came with.
+    born: u64,
+}
+
+impl Group {
+    /// What its counters are for a collector that saw the update `seen` last. One that has not seen the group yet must see zeros
+    /// first: a counter that comes with a value has not increased, as far as it can tell.
+    pub fn counters_after(&self, seen: u64) -> Counters {
+        if self.born > seen { Counters::default() } else { self.counters }
+    }
 }
 
 /// What was last known of a task. A counter that is less than that has been told late: it adds nothing, until it is more.
@@ -69,6 +84,8 @@ struct Track {
     faults: bool,
     // Whether it is known to have exited.
     ended: bool,
+    // Whether it is a thread whose process counts for it.
+    part: bool,
 }
 
 impl Track {
@@ -109,8 +126,9 @@ fn add(last: &mut u64, now: u64, total: &mut u64) {
 #[derive(Debug)]
 pub struct Groups {
     by_pid: bool,
-    // When the tasks were last looked at.
+    // When the tasks were last looked at, and how often they were.
     looked: Option<u64>,
+    updates: u64,
     tracks: HashMap<Id, Track>,
     groups: BTreeMap<Key, Group>,
     // The newest sample of each task that has new ones.
@@ -120,7 +138,14 @@ pub struct Groups {
 impl Groups {
     /// Groups by name; with `by_pid`, by name and PID.
     pub fn new(by_pid: bool) -> Self {
-        Self { by_pid, looked: None, tracks: HashMap::new(), groups: BTreeMap::new(), newest: HashMap::new() }
+        Self {
+            by_pid,
+            looked: None,
+            updates: 0,
+            tracks: HashMap::new(),
+            groups: BTreeMap::new(),
+            newest: HashMap::new(),
+        }
     }
 
     /// Takes a new sample. It counts from the next `update` on.
@@ -134,15 +159,20 @@ impl Groups {
     /// adds from here on does: what it had before was not now. So all counters begin with 0, with the first call, too:
     /// whoever is started anew cannot know what tasks that have ended since had added, and a counter that goes on with
     /// less looks like one that began anew, with all that it has.
+    ///
+    /// A thread whose process is monitored, too, adds nothing to its group: all that it does is done by its process. (With
+    /// series for each task, nothing is added up.)
     pub fn update(&mut self, tasks: &[Task], now: u64) {
+        self.updates += 1;
         for group in self.groups.values_mut() {
-            *group = Group { counters: group.counters, alive: group.alive, ..Group::default() };
+            *group = Group { counters: group.counters, alive: group.alive, born: group.born, ..Group::default() };
         }
+        let parts = self.parts(tasks);
         let mut seen = HashSet::with_capacity(tasks.len());
         for task in tasks {
             let id = task.id();
             seen.insert(id);
-            self.task(task, id, now);
+            self.task(task, id, parts.get(&id).copied().unwrap_or_default(), now);
         }
         // What is not monitored any more may have left a last sample.
         let gone: Vec<Id> = self.tracks.keys().filter(|id| !seen.contains(id)).copied().collect();
@@ -151,7 +181,9 @@ impl Groups {
                 let mut more = Counters::default();
                 track.faults(&sample, &mut more);
                 track.times(sample.usr, sample.sys, &mut more);
-                self.count(&track.key, more, (!track.ended).then_some(now));
+                if !track.part {
+                    self.count(&track.key, more, (!track.ended).then_some(now));
+                }
             }
         }
         self.newest.clear();
@@ -159,19 +191,47 @@ impl Groups {
         self.looked = Some(now);
     }
 
-    fn task(&mut self, task: &Task, id: Id, now: u64) {
-        let key = Key { name: task.name(), pid: self.by_pid.then_some(task.pid) };
+    /// The threads that are not counted, as their processes are.
+    fn parts(&self, tasks: &[Task]) -> HashMap<Id, Part> {
+        if self.by_pid || tasks.iter().all(|task| task.process().is_none()) {
+            return HashMap::new();
+        }
+        let one = |task: &Task| (task.id(), task.process(), task.state.exited().then_some(task.time));
+        let now = Processes::new(tasks.iter().map(one));
+        // Those that were there before count until now, if they are there no more, too. (Which of them were processes does not
+        // matter: no other task has the PID of one.)
+        let exits: HashMap<Id, u64> =
+            tasks.iter().filter(|task| task.state.exited()).map(|task| (task.id(), task.time)).collect();
+        let mut before = Processes::default();
+        for pid in tasks.iter().filter_map(Task::process) {
+            before.want(pid);
+        }
+        self.tracks.keys().for_each(|&id| before.saw(id, exits.get(&id).copied()));
+        let new = |id: Id| self.looked.is_some_and(|looked| id.start >= looked);
+        let part = |task: &Task| {
+            let process = now.of(task.id(), task.process());
+            let counted = before.of(task.id(), task.process()).is_some() || process.is_some_and(new);
+            Part { increase: counted, present: process.is_some() }
+        };
+        tasks.iter().filter(|task| task.process().is_some()).map(|task| (task.id(), part(task))).collect()
+    }
+
+    fn task(&mut self, task: &Task, id: Id, part: Part, now: u64) {
+        let by_pid = self.by_pid;
+        let key =
+            Key { name: task.name(), pid: by_pid.then_some(task.pid), process: task.process().filter(|_| by_pid) };
         let looked = self.looked;
         let track = self.tracks.entry(id).or_insert_with(|| match looked {
             Some(looked) if task.start >= looked => {
-                Track { key: key.clone(), last: Counters::default(), faults: true, ended: false }
+                Track { key: key.clone(), last: Counters::default(), faults: true, ended: false, part: false }
             }
             looked => {
                 let &Task { usr, sys, taken, missed, evicted, reclaimed, .. } = task;
                 let history = Counters { taken, missed, evicted, reclaimed, ..Counters::default() };
                 // A history that was not there the last time is new, however old the task is.
                 let history = if looked.is_none() { history } else { Counters::default() };
-                Track { key: key.clone(), last: Counters { usr, sys, ..history }, faults: false, ended: false }
+                let last = Counters { usr, sys, ..history };
+                Track { key: key.clone(), last, faults: false, ended: false, part: false }
             }
         });
         // It may have another name than the last time, by an exec.
@@ -184,12 +244,20 @@ impl Groups {
         }
         track.times(task.usr, task.sys, &mut more);
         track.samples(task, &mut more);
+        track.part = part.present;
+        if part.increase {
+            more = Counters::default();
+        }
         if task.state.exited() {
             let ended = std::mem::replace(&mut track.ended, true);
             self.count(&key, more, (!ended).then_some(now));
             return;
         }
-        let group = self.groups.entry(key).or_default();
+        if part.present {
+            self.count(&key, more, Some(now));
+            return;
+        }
+        let group = self.group(key);
         group.alive = now;
         group.counters = sum(group.counters, more);
         group.tasks += 1;
@@ -201,17 +269,40 @@ impl Groups {
     /// added nothing, it is no reason for a group to be there, nor is what becomes of its samples later.
     fn count(&mut self, key: &Key, more: Counters, ended: Option<u64>) {
         if let Some(now) = ended.filter(|_| more != Counters::default()) {
-            self.groups.entry(key.clone()).or_default().alive = now;
+            self.group(key.clone()).alive = now;
         }
         if let Some(group) = self.groups.get_mut(key) {
             group.counters = sum(group.counters, more);
         }
     }
 
+    /// The group with this key, a new one if there is none.
+    fn group(&mut self, key: Key) -> &mut Group {
+        let born = self.updates;
+        self.groups.entry(key).or_insert_with(|| Group { born, ..Group::default() })
+    }
+
+    /// Whether each task has a group of its own.
+    pub fn by_pid(&self) -> bool {
+        self.by_pid
+    }
+
+    /// How often the tasks were looked at.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
     /// The groups, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&Key, &Group)> {
         self.groups.iter()
     }
+}
+
+/// Whether a thread is counted by its process: what it has added since the last time, and what it is now.
+#[derive(Clone, Copy, Debug, Default)]
+struct Part {
+    increase: bool,
+    present: bool,
 }
 
 fn sum(a: Counters, b: Counters) -> Counters {
@@ -269,6 +360,104 @@ mod tests {
         assert_eq!(usr(&groups, "a"), Some(30));
         assert_eq!(group(&groups, "a").unwrap().counters.taken, 3);
         assert_eq!(group(&groups, "b").unwrap().counters, Counters::default());
+    }
+
+    fn thread(pid: u32, start: u64, state: char, usr: u64, name: &str, tgid: u32) -> Task {
+        Task { tgid: Some(tgid), threads: 1, ..task(pid, start, state, usr, name) }
+    }
+
+    #[test]
+    fn a_thread_of_a_monitored_process_adds_nothing() {
+        let process = |usr, state| Task { tgid: Some(1), ..task(1, 1, state, usr, "app") };
+        let mut groups = Groups::new(false);
+        // One has the name of its process, one has another, one is of a process that is not monitored.
+        let tasks = |usr: u64, state: char| {
+            vec![
+                thread(2, 2, state, usr, "app", 1),
+                process(3 * usr, state),
+                thread(3, 2, state, usr, "worker", 1),
+                thread(5, 2, state, usr, "other", 4),
+            ]
+        };
+        groups.update(&tasks(100, 'S'), 1000);
+        groups.update(&tasks(110, 'S'), 2000);
+        let app = group(&groups, "app").unwrap();
+        assert_eq!((app.tasks, app.threads, app.rss, app.counters.usr, app.counters.taken), (1, 2, 4096, 30, 3));
+        assert_eq!(group(&groups, "worker"), None);
+        assert_eq!((usr(&groups, "other"), group(&groups, "other").unwrap().tasks), (Some(10), 1));
+        // Faults are in samples.
+        for (pid, minflt) in [(2, 5), (1, 20), (2, 9), (1, 27)] {
+            let start = if pid == 1 { 1 } else { 2 };
+            groups.sample(sample(pid, start, 'S', 110, minflt));
+            groups.update(&tasks(110, 'S'), 2500);
+        }
+        assert_eq!(group(&groups, "app").unwrap().counters.minflt, 7);
+        // A thread that ends, or is removed, adds nothing either, nor does one that is left when all have exited.
+        let mut ended = tasks(120, 'S');
+        ended[2] = thread(3, 2, 'X', 115, "worker", 1);
+        groups.update(&ended, 3000);
+        groups.sample(sample(2, 2, 'X', 125, 0));
+        groups.update(&[process(400, 'X'), thread(3, 2, 'X', 115, "worker", 1)], 4000);
+        assert_eq!((usr(&groups, "app"), group(&groups, "worker")), (Some(100), None));
+        assert_eq!(group(&groups, "app").unwrap().tasks, 0);
+    }
+
+    #[test]
+    fn a_short_life_with_a_thread_counts_once() {
+        let mut groups = Groups::new(false);
+        groups.update(&[], 1000);
+        let process = Task { tgid: Some(1), time: 1900, ..task(1, 1500, 'X', 300, "app") };
+        // Even if no look found either of them alive.
+        groups.update(&[thread(2, 1600, 'X', 100, "app", 1), process], 2000);
+        assert_eq!(usr(&groups, "app"), Some(300));
+    }
+
+    #[test]
+    fn a_process_that_joins_its_thread_and_leaves_it() {
+        let mut groups = Groups::new(false);
+        let process = |usr| Task { tgid: Some(1), ..task(1, 1, 'S', usr, "app") };
+        let thread = |usr| thread(2, 2, 'S', usr, "app", 1);
+        groups.update(&[thread(100)], 1000);
+        groups.update(&[thread(110)], 2000);
+        assert_eq!((usr(&groups, "app"), group(&groups, "app").unwrap().tasks), (Some(10), 1));
+        // From here on the process counts; what its thread did until now is not in that.
+        groups.update(&[thread(120), process(900)], 3000);
+        assert_eq!((usr(&groups, "app"), group(&groups, "app").unwrap().tasks), (Some(20), 1));
+        groups.update(&[thread(130), process(930)], 4000);
+        assert_eq!(usr(&groups, "app"), Some(50));
+        // It is removed: its thread stands for itself again, but for what both may have done meanwhile.
+        groups.update(&[thread(140)], 5000);
+        assert_eq!((usr(&groups, "app"), group(&groups, "app").unwrap().tasks), (Some(50), 1));
+        groups.update(&[thread(150)], 6000);
+        assert_eq!(usr(&groups, "app"), Some(60));
+    }
+
+    #[test]
+    fn series_of_each_task_tell_threads_from_processes() {
+        let mut groups = Groups::new(true);
+        let tasks =
+            |usr| [thread(2, 2, 'S', usr, "app", 1), Task { tgid: Some(1), ..task(1, 1, 'S', 2 * usr, "app") }];
+        groups.update(&tasks(10), 1000);
+        groups.update(&tasks(15), 2000);
+        let found: Vec<_> =
+            groups.iter().map(|(key, group)| (key.pid, key.process, group.counters.usr, group.tasks)).collect();
+        assert_eq!(found, [(Some(1), None, 10, 1), (Some(2), Some(1), 5, 1)]);
+    }
+
+    #[test]
+    fn who_has_not_seen_a_group_sees_zeros_first() {
+        let mut groups = Groups::new(false);
+        groups.update(&[task(1, 1, 'S', 100, "old")], 1000);
+        let first = groups.updates();
+        groups.update(&[task(1, 1, 'S', 130, "old"), task(2, 1500, 'X', 3, "job")], 2000);
+        let second = groups.updates();
+        let usr_after = |groups: &Groups, name: &str, seen| group(groups, name).unwrap().counters_after(seen).usr;
+        assert_eq!((usr_after(&groups, "old", first), usr_after(&groups, "job", first)), (30, 0));
+        assert_eq!(usr_after(&groups, "job", second), 3);
+        // A name that comes back after its group has ended begins with zeros once more.
+        groups.update(&[], 2000 + LINGER);
+        groups.update(&[task(3, 3000 + LINGER, 'S', 5, "job")], 4000 + LINGER);
+        assert_eq!((usr_after(&groups, "job", second), usr_after(&groups, "job", groups.updates())), (0, 5));
     }
 
     #[test]

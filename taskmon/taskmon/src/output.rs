@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::fs::File;
 use std::io;
+use std::io::Read;
 use std::io::Seek;
 use std::io::SeekFrom;
 use std::io::Write;
@@ -15,6 +16,8 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
+
+use taskmonitor_recording::is_recording;
 
 use crate::cli::Format;
 
@@ -344,8 +347,28 @@ impl Write for Whole {
     }
 }
 
+/// Fails if `path` is a recording, of whatever version: nothing but `taskmon record` replaces one.
+fn spare_recording(path: &Path) -> io::Result<()> {
+    let is_file = fs::metadata(path).is_ok_and(|meta| meta.is_file());
+    // (What cannot be read may still be written to.)
+    let Some(file) = is_file.then(|| File::open(path).ok()).flatten() else { return Ok(()) };
+    let mut begins = Vec::new();
+    file.take(8).read_to_end(&mut begins)?;
+    if begins.len() == 8 && is_recording(&begins) {
+        return Err(io::Error::other("the file exists and is a recording; remove it, or use another name"));
+    }
+    Ok(())
+}
+
+/// Creates the file `path`, or empties it if it is there and is no recording.
+pub fn create(path: &Path) -> io::Result<File> {
+    spare_recording(path)?;
+    File::create(path)
+}
+
 /// Where `path` leads to if that is a file, or nothing yet: what is neither (a terminal, a pipe, /dev/null) is not to be replaced.
 fn place_of(path: &Path) -> io::Result<Option<(PathBuf, Option<fs::Metadata>)>> {
+    spare_recording(path)?;
     match fs::metadata(path) {
         Ok(meta) if meta.is_file() => Ok(Some((path.canonicalize()?, Some(meta)))),
         Ok(_) => Ok(None),
@@ -494,6 +517,29 @@ mod tests {
         replace(Path::new("/dev/null"), b"nothing").unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
         assert!(replace(Path::new("/dev/full"), b"nothing").is_err());
+    }
+
+    #[test]
+    fn a_recording_is_spared() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        // Of this version, and of one that nobody knows yet.
+        for version in [1_u32, 77] {
+            let text =
+                [taskmonitor_recording::beginning().get(..8).unwrap(), &version.to_le_bytes(), b"more"].concat();
+            fs::write(&file, &text).unwrap();
+            for path in [&file, &link] {
+                assert!(replace(path, b"").is_err() && replaceable(path).is_err() && create(path).is_err());
+            }
+            assert_eq!(fs::read(&file).unwrap(), text);
+        }
+        for other in ["", "\u{8b}TM", "time,pid\n"] {
+            fs::write(&file, other).unwrap();
+            create(&link).unwrap().write_all(b"new").unwrap();
+            assert_eq!(fs::read(&file).unwrap(), b"new");
+        }
+        assert!(create(folder.path()).is_err());
     }
 
     #[test]

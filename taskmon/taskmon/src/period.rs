@@ -23,11 +23,13 @@ use nix::errno::Errno;
 use nix::fcntl::Flock;
 use nix::fcntl::FlockArg;
 use procfs::process::Process;
+use procfs::process::Stat;
 use taskmonitor::Monitor;
 use taskmonitor::Root;
 
 use crate::Failure;
 use crate::say;
+use crate::times::Offsets;
 use crate::times::duration;
 
 /// What the module takes, in microseconds.
@@ -49,12 +51,19 @@ fn microseconds(period: Duration) -> u64 {
     u64::try_from(period.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// When a process began, in ticks since boot, whatever the time namespace of this one is.
+fn start(stat: &Stat) -> u64 {
+    let ticks = i64::try_from(procfs::ticks_per_second()).unwrap_or(100).max(1);
+    let offset = Offsets::ours().boottime / (1_000_000_000 / ticks).max(1);
+    stat.starttime.saturating_add_signed(-offset)
+}
+
 /// A process that needs a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Its PID.
     pub pid: i32,
-    /// When it began, in ticks since boot: its PID may belong to another process some day.
+    /// When it began, in ticks since boot by the initial time namespace: its PID may belong to another process some day.
     pub start: u64,
     period: u64,
 }
@@ -64,13 +73,14 @@ impl Request {
     fn ours(period: u64) -> Result<Self, Failure> {
         let stat = Process::myself().and_then(|process| process.stat());
         let stat = stat.map_err(|e| Failure::other("cannot read /proc/self/stat", e))?;
-        Ok(Self { pid: stat.pid, start: stat.starttime, period })
+        Ok(Self { pid: stat.pid, start: start(&stat), period })
     }
 
     /// Whether the process lives. One of which that cannot be known does.
     fn lives(&self) -> bool {
         match Process::new(self.pid).and_then(|process| process.stat()) {
-            Ok(stat) => stat.starttime == self.start && !matches!(stat.state, 'Z' | 'X'),
+            // (A process may have been asked in a time namespace that is a part of a tick off.)
+            Ok(stat) => start(&stat).abs_diff(self.start) <= 1 && !matches!(stat.state, 'Z' | 'X'),
             Err(procfs::ProcError::NotFound(_)) => false,
             Err(_) => true,
         }
@@ -194,6 +204,13 @@ impl Shared {
             .and_then(|()| self.file.set_len(text.len() as u64))
             .map_err(|e| Failure::other(format!("cannot write {}", self.path.display()), e))
     }
+}
+
+/// Has the module sample all tasks at once, if it samples: a period that is set, even to what it was, begins a new grid.
+pub fn sample_now(monitor: &Monitor) -> Result<(), Failure> {
+    // Behind the lock, so that it is none that somebody else is about to change.
+    let _shared = Shared::open(monitor.root())?;
+    Ok(monitor.set_period(monitor.period()?)?)
 }
 
 /// A period that is asked for, until this is dropped.
@@ -384,7 +401,7 @@ mod tests {
     fn who_lives() {
         let ours = Request::ours(1).unwrap();
         assert!(ours.lives());
-        assert!(!Request { start: ours.start + 1, ..ours }.lives(), "another process with that PID");
+        assert!(!Request { start: ours.start + 2, ..ours }.lives(), "another process with that PID");
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let stat = Process::new(i32::try_from(child.id()).unwrap()).unwrap().stat().unwrap();
         let request = Request { pid: stat.pid, start: stat.starttime, period: 1 };

@@ -8,6 +8,8 @@ use rustc_hash::FxHashMap;
 use taskmonitor::Id;
 use taskmonitor::Sample;
 
+use crate::times::Clock;
+
 /// The counters of a sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counters {
@@ -107,6 +109,9 @@ pub struct Point {
     pub rates: Rates,
     /// Samples that are missing before this one; of a span of time, in it.
     pub lost: u64,
+    /// For how long the system was suspended before this sample, in nanoseconds; of a span of time, in it. As with missing samples,
+    /// the time between the two samples is in no rate.
+    pub suspended: u64,
 }
 
 /// What is known of a task.
@@ -115,6 +120,9 @@ struct Track {
     last: Sample,
     increase: Increase,
     lost: u64,
+    suspended: u64,
+    // Between it and the one before, if none is missing there.
+    step: Option<u64>,
     // Whether `last` is still to be given, as that of its span.
     open: bool,
 }
@@ -124,6 +132,8 @@ struct Track {
 pub struct Series {
     // The length of a span, in nanoseconds: a point for each. None: a point for each sample.
     every: Option<u64>,
+    // Knows when the system was suspended.
+    clock: Option<Clock>,
     tracks: FxHashMap<Id, Track>,
 }
 
@@ -131,13 +141,23 @@ impl Series {
     /// A point for each span of `every`, which begin at its multiples since boot; without, one for each sample.
     pub fn new(every: Option<Duration>) -> Self {
         let every = every.map(|every| u64::try_from(every.as_nanos()).unwrap_or(u64::MAX).max(1));
-        Self { every, tracks: FxHashMap::default() }
+        Self { every, clock: None, tracks: FxHashMap::default() }
+    }
+
+    /// The same, which takes a time in which the system was suspended, by `clock`, for a gap.
+    pub fn by_clock(every: Option<Duration>, clock: Clock) -> Self {
+        Self { clock: Some(clock), ..Self::new(every) }
+    }
+
+    /// The counters of a task were those of `sample` before its first sample: nothing is given for it, but an increase begins there.
+    pub fn begin(&mut self, sample: Sample) {
+        self.tracks.insert(sample.id(), Track { open: false, ..Track::new(sample) });
     }
 
     /// Takes the next sample, and gives the points that are complete with it to `give`.
     pub fn push(&mut self, sample: Sample, mut give: impl FnMut(Point)) {
         let track = self.tracks.get(&sample.id()).copied();
-        let fresh = Track { last: sample, increase: Increase::NONE, lost: 0, open: true };
+        let fresh = Track::new(sample);
         let mut next = match track {
             None => fresh,
             Some(track) => {
@@ -150,9 +170,21 @@ impl Series {
                 // Between samples that do not follow each other nothing is known. (A task that was removed and added again begins
                 // with 0.)
                 let next = sample.seq.checked_sub(1) == Some(track.last.seq);
-                let more = if next { Increase::between(&track.last, &sample) } else { Increase::NONE };
-                let lost = old.lost.saturating_add(lost);
-                Track { last: sample, increase: old.increase.and(more), lost, open: true }
+                let (before, now) = (track.last.time, sample.time);
+                // (Where samples are missing, only what was seen is known.)
+                let step = track.step.filter(|_| next);
+                let suspended = self.clock.as_ref().map_or(0, |clock| clock.suspended(before, now, step));
+                let known = next && suspended == 0;
+                let more = if known { Increase::between(&track.last, &sample) } else { Increase::NONE };
+                Track {
+                    last: sample,
+                    increase: old.increase.and(more),
+                    lost: old.lost.saturating_add(lost),
+                    suspended: old.suspended.saturating_add(suspended),
+                    // (Of what follows a gap, the step before it is still a measure.)
+                    step: if known { Some(now.saturating_sub(before)) } else { track.step },
+                    open: true,
+                }
             }
         };
         if self.every.is_none() || sample.state.exited() {
@@ -178,15 +210,21 @@ impl Series {
 }
 
 impl Track {
+    fn new(sample: Sample) -> Self {
+        Self { last: sample, increase: Increase::NONE, lost: 0, suspended: 0, step: None, open: true }
+    }
+
     fn point(&self) -> Point {
-        let Self { last: sample, increase, lost, .. } = *self;
-        Point { sample, increase, rates: increase.rates(), lost }
+        let Self { last: sample, increase, lost, suspended, .. } = *self;
+        Point { sample, increase, rates: increase.rates(), lost, suspended }
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
+    use taskmonitor_recording::Anchor;
+
     use super::*;
 
     /// A sample at `second` with CPU times in milliseconds.
@@ -262,6 +300,43 @@ mod tests {
         let points = points(Some(10), &samples);
         assert_eq!(points.len(), 1);
         assert_eq!((points[0].rates.cpu, points[0].lost), (Some(10.0), 6));
+    }
+
+    #[test]
+    fn no_rate_over_a_suspend() {
+        let samples =
+            [sample(0, 1.0, 0, 0), sample(1, 2.0, 500, 0), sample(2, 92.0, 600, 0), sample(3, 93.0, 1100, 0)];
+        let anchor = |at: u64, suspended: u64| Anchor {
+            since: 0,
+            at: at * 1_000_000_000,
+            booted: 0,
+            suspended: suspended * 1_000_000_000,
+        };
+        // As it was seen, and as it can be guessed later.
+        let seen = Clock::of(anchor(0, 0));
+        seen.push(anchor(92, 89));
+        for (clock, expected) in [(seen, 89), (Clock::of(anchor(100, 89)), 89), (Clock::of(anchor(100, 0)), 0)] {
+            let mut points = Vec::new();
+            let mut series = Series::by_clock(None, clock);
+            samples.into_iter().for_each(|sample| series.push(sample, |point| points.push(point)));
+            let cpu: Vec<_> = points.iter().map(|point| point.rates.cpu.map(f64::round)).collect();
+            let gap = if expected > 0 { None } else { Some(0.0) };
+            assert_eq!(cpu, [None, Some(50.0), gap, Some(50.0)]);
+            assert_eq!(points.iter().map(|point| point.suspended / 1_000_000_000).sum::<u64>(), expected);
+            assert_eq!(points.iter().map(|point| point.lost).sum::<u64>(), 0);
+        }
+    }
+
+    #[test]
+    fn a_beginning_is_no_point() {
+        for every in [None, Some(10)] {
+            let mut series = Series::new(every.map(Duration::from_secs));
+            let mut points = Vec::new();
+            series.begin(sample(3, 1.0, 0, 0));
+            series.push(sample(4, 3.0, 1000, 0), |point| points.push(point));
+            series.finish(|point| points.push(point));
+            assert_eq!(points.iter().map(|p| (p.sample.seq, p.rates.cpu)).collect::<Vec<_>>(), [(4, Some(50.0))]);
+        }
     }
 
     #[test]

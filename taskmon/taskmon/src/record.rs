@@ -19,9 +19,11 @@ use taskmonitor::Id;
 use taskmonitor::Monitor;
 use taskmonitor::Sample;
 use taskmonitor::Task;
+use taskmonitor_recording::Chunk;
 use taskmonitor_recording::Counts;
 use taskmonitor_recording::Encoder;
 use taskmonitor_recording::End;
+use taskmonitor_recording::Exec;
 use taskmonitor_recording::Head;
 use taskmonitor_recording::Lost;
 use taskmonitor_recording::Reason;
@@ -30,7 +32,6 @@ use taskmonitor_recording::Why;
 use crate::Failure;
 use crate::choose::Chooser;
 use crate::cli::Record;
-use crate::hold::boottime;
 use crate::losses::Account;
 use crate::losses::Mark;
 use crate::output::bytes;
@@ -40,6 +41,7 @@ use crate::say;
 use crate::signals::Stop;
 use crate::store::Store;
 use crate::times::Clock;
+use crate::times::boottime;
 
 /// What is gathered is written that often.
 pub const WRITES: Duration = Duration::from_secs(1);
@@ -59,6 +61,8 @@ struct Known {
     mark: Option<Mark>,
     counts: Option<Counts>,
     name: Option<Vec<u8>>,
+    // The PID of its process, if it is a thread.
+    process: Option<u32>,
     chosen: bool,
     // Whether a sample of it was recorded, and its last.
     recorded: bool,
@@ -75,6 +79,7 @@ impl Known {
             mark: None,
             counts: None,
             name: None,
+            process: None,
             chosen,
             recorded: false,
             exited: false,
@@ -103,6 +108,9 @@ pub struct Wanted<'a> {
 /// Samples that go into a file.
 pub struct Recorder {
     monitor: Monitor,
+    clock: Clock,
+    // From when on what has become of the clock is still to be written.
+    anchored: u64,
     path: PathBuf,
     chooser: Chooser,
     encoder: Encoder,
@@ -154,16 +162,20 @@ impl Recorder {
         }
         let kernel = std::fs::read_to_string(monitor.root().join("proc/sys/kernel/osrelease")).unwrap_or_default();
         let head = Head {
-            booted: clock.booted(),
+            booted: clock.first().booted,
             began: boottime()?,
+            suspended: clock.first().suspended,
             period: period.into_iter().fold(monitor.period()?, Duration::min),
             module: monitor.version().unwrap_or_default(),
             taskmon: env!("CARGO_PKG_VERSION").to_owned(),
             kernel: kernel.trim_end().to_owned(),
             command,
+            exec: None,
         };
         let mut this = Self {
             monitor: monitor.clone(),
+            clock: clock.clone(),
+            anchored: 1,
             path: path.to_path_buf(),
             chooser,
             encoder: Encoder::new(head),
@@ -186,13 +198,23 @@ impl Recorder {
         Ok(this)
     }
 
-    /// What was sampled before `since` is not recorded.
+    /// The command began at `since`: what was sampled before is not recorded.
     pub fn since(&mut self, since: u64) {
         self.since = since;
+        // Names that are known are those of processes that had not executed it yet.
+        self.known.values_mut().for_each(|known| known.name = None);
+        self.look_soon = true;
+    }
+
+    /// So the command began, of which the first sample comes next.
+    pub fn exec(&mut self, beginning: &Sample) {
+        let &Sample { time, seq, .. } = beginning;
+        self.encoder.exec(Exec { id: beginning.id(), time, seq });
     }
 
     /// Takes samples, in the order in which they were read.
     pub fn take(&mut self, samples: &[Sample]) -> Result<(), Failure> {
+        self.anchor()?;
         if samples.iter().any(|sample| !self.known.contains_key(&sample.id())) {
             // Whether it is chosen must be known now; its name, soon.
             if self.chooser.is_empty() {
@@ -220,9 +242,7 @@ impl Recorder {
             self.look_soon |= gap;
             known.exited = sample.state.exited();
             if !std::mem::replace(&mut known.recorded, true) {
-                if let Some(name) = &known.name {
-                    self.encoder.name(id, name);
-                }
+                known.tell(id, &mut self.encoder);
             }
             note(&mut self.losses, &mut self.lost, &lost);
             if self.dropping {
@@ -236,6 +256,18 @@ impl Recorder {
             }
         }
         self.write()
+    }
+
+    /// Looks at the clock. If it has been set, what was taken before is of the old one.
+    fn anchor(&mut self) -> Result<(), Failure> {
+        self.clock.look();
+        let anchors = self.clock.anchors_since(self.anchored);
+        // (Without room it waits.)
+        let Some(last) = anchors.last().filter(|_| !self.dropping && !self.store.waits()) else { return Ok(()) };
+        self.anchored = last.since.saturating_add(1);
+        self.encoder.flush();
+        self.write()?;
+        Chunk::clock(&anchors).into_iter().try_for_each(|chunk| self.store.put(chunk))
     }
 
     /// Hands on the chunks that are complete.
@@ -272,7 +304,7 @@ impl Recorder {
         // (Summed up until there is room: at the end there is some for each task, not for each time that it lost something.)
         if !self.dropping && !self.store.waits() && !self.losses.is_empty() {
             let lost: Vec<Lost> = self.take_losses();
-            for chunk in taskmonitor_recording::Chunk::lost(&lost) {
+            for chunk in Chunk::lost(&lost) {
                 self.store.put(chunk)?;
             }
         }
@@ -323,8 +355,8 @@ impl Recorder {
                 // Why some are missing is known once all up to this look has been read.
                 self.look_soon |= !known.account.settled();
                 note(&mut self.losses, &mut self.lost, &lost);
-                if let (true, false, Some(name)) = (known.recorded, self.dropping, &known.name) {
-                    self.encoder.name(id, name);
+                if known.recorded && !self.dropping {
+                    known.tell(id, &mut self.encoder);
                 }
             }
         }
@@ -387,8 +419,8 @@ impl Recorder {
         self.store.ended()
     }
 
-    /// Ends the file, and says what was recorded.
-    pub fn end(mut self, why: Why, status: Option<u8>) -> Result<Recorded, Failure> {
+    /// Ends the file, and says what was recorded. Of a command, `status` and `peak` are known to the kernel.
+    pub fn end(mut self, why: Why, status: Option<u8>, peak: Option<u64>) -> Result<Recorded, Failure> {
         self.flush()?;
         let mut counts = Vec::new();
         let mut lost = Vec::new();
@@ -407,9 +439,9 @@ impl Recorder {
                 known.account.finish(id, known.mark, &mut lost);
             }
             note(&mut self.losses, &mut self.lost, &lost);
-            if let (true, false, false, Some(name)) = (names, known.recorded, lost.is_empty(), &known.name) {
+            if names && !known.recorded && !lost.is_empty() {
                 // One of which all has gone is told of, too.
-                self.encoder.name(id, name);
+                known.tell(id, &mut self.encoder);
             }
             counts.extend(known.counts.filter(|_| known.recorded || !lost.is_empty()));
         }
@@ -419,7 +451,7 @@ impl Recorder {
         counts.sort_by_key(|counts| counts.id);
         let losses = self.take_losses();
         self.store.expect(self.known.len());
-        let end = End { why, time: boottime()?, status };
+        let end = End { why, time: boottime()?, status, peak };
         self.store.finish(&losses, &counts, &end)?;
         if self.store.lost() > 0 {
             self.lost.insert(Reason::NoSpace, self.store.lost());
@@ -454,6 +486,17 @@ impl Known {
         self.counts = Some(Counts { id: task.id(), taken, missed, evicted, reclaimed });
         if self.name.as_deref() != Some(&task.comm) {
             self.name = Some(task.comm.clone());
+        }
+        self.process = task.process().or(self.process);
+    }
+
+    /// Records what is known besides the samples.
+    fn tell(&self, id: Id, encoder: &mut Encoder) {
+        if let Some(name) = &self.name {
+            encoder.name(id, name);
+        }
+        if let Some(process) = self.process {
+            encoder.thread(id, process);
         }
     }
 }
@@ -584,7 +627,7 @@ pub fn record(monitor: &Monitor, args: &Record, booted: Option<i64>) -> Result<(
     progress.clear();
     // Whatever failed: what is there is to end soundly.
     let why = *went.as_ref().unwrap_or(&Why::Failed);
-    let recorded = recorder.end(why, None);
+    let recorded = recorder.end(why, None, None);
     let why = went?;
     let recorded = recorded?;
     match why {
@@ -712,7 +755,7 @@ mod tests {
             }
             recorder.pass_is_over();
             recorder.look().unwrap();
-            recorder.end(Why::Stopped, None).unwrap();
+            recorder.end(Why::Stopped, None, None).unwrap();
             let (mut samples, mut lost) = (0, Vec::new());
             let mut reader = Reader::open(&path).unwrap();
             while let Some(event) = reader.next().unwrap() {

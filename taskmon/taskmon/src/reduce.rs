@@ -42,7 +42,7 @@ pub struct Span {
 impl Span {
     /// That of one sample.
     pub fn of(point: &Point) -> Self {
-        let Point { sample, increase, rates, lost } = point;
+        let Point { sample, increase, rates, lost, .. } = point;
         let cpu = rates.cpu.map(|cpu| (cpu as f32, cpu as f32));
         Self {
             since: sample.time.saturating_sub(increase.elapsed),

@@ -3,7 +3,6 @@
 //! `taskmon run`: what a command does and takes.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io;
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -24,7 +23,6 @@ use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
 use nix::poll::poll;
-use nix::sys::resource::UsageWho;
 use nix::sys::signal::SigSet;
 use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
@@ -59,10 +57,10 @@ use crate::hold::Begun;
 use crate::hold::Fate;
 use crate::hold::Held;
 use crate::hold::Used;
-use crate::hold::boottime;
 use crate::output;
 use crate::output::Whole;
 use crate::period::Period;
+use crate::period::sample_now;
 use crate::plot;
 use crate::plot::Picture;
 use crate::rate::Point;
@@ -72,12 +70,15 @@ use crate::record::Recorder;
 use crate::record::WRITES;
 use crate::record::Wanted;
 use crate::say;
+use crate::show::OF_RUN;
 use crate::show::Records;
 use crate::signals::Ignored;
+use crate::summary::Peak;
 use crate::summary::Seen;
 use crate::summary::Summary;
 use crate::summary::code;
 use crate::times::Clock;
+use crate::times::boottime;
 
 /// Exit statuses, as those of env.
 const FAILED: u8 = 125;
@@ -133,10 +134,8 @@ fn status(root: Root, args: &Run, record: Option<&Record>, booted: Option<i64>) 
 fn attempt(monitor: &Monitor, args: &Run, record: Option<&Record>, booted: Option<i64>) -> Result<u8, Failure> {
     let mut follow = monitor.follow()?;
     let mut log = Log::new(args, Clock::new(booted).map_err(|e| Failure::other("cannot read the clock", e))?)?;
-    log.recording = record.map(|record| Recording::new(monitor, record, log.clock)).transpose()?;
+    log.recording = record.map(|record| Recording::new(monitor, record, log.clock.clone())).transpose()?;
     let signals = Signals::choose()?;
-    // (An exec may have made taskmon of a process that had children before.)
-    let before = Used::by(UsageWho::RUSAGE_CHILDREN)?;
     // The command has the signals as they are now: as they were when taskmon began. Until they are blocked, one that ends taskmon
     // also ends the process that it holds.
     let held = Held::new(&args.command)?;
@@ -155,22 +154,24 @@ fn attempt(monitor: &Monitor, args: &Run, record: Option<&Record>, booted: Optio
         signals,
         follow: Some(follow),
         rest: rest(monitor),
-        series: Series::new(None),
+        series: Series::by_clock(None, log.clock.clone()),
         seen: Seen::default(),
+        own: None,
         log,
     };
     let ended = watch.watch();
     let end = boottime();
-    let tasks = monitor.tasks().unwrap_or_default();
     watch.drain(*end.as_ref().unwrap_or(&u64::MAX));
     watch.await_last(monitor);
+    let tasks = monitor.tasks().unwrap_or_default();
     watch.log.flush();
     // (While the module knows the task.)
-    let recorded = watch.log.end(ended.as_ref().ok().map(|(fate, status)| match fate {
-        Fate::Failed(error) => cannot(*error),
-        Fate::Command(_) | Fate::Ended => code(*status),
+    let recorded = watch.log.end(ended.as_ref().ok().map(|Ended { fate, status, used }| match fate {
+        Fate::Failed(error) => (cannot(*error), None),
+        Fate::Ended => (code(*status), None),
+        Fate::Command(begun) => (code(*status), Peak::of(begun, used).exact()),
     }));
-    let (fate, status) = match ended {
+    let Ended { fate, status, used } = match ended {
         Ok(ended) => ended,
         Err(failure) => {
             remove(monitor, pid, &tasks);
@@ -180,8 +181,9 @@ fn attempt(monitor: &Monitor, args: &Run, record: Option<&Record>, booted: Optio
     if !args.keep || !matches!(fate, Fate::Command(_)) {
         remove(monitor, pid, &tasks);
     }
+    let sampled_every = monitor.period().ok();
     drop(period);
-    let mut begun = match fate {
+    let begun = match fate {
         Fate::Command(begun) => begun,
         Fate::Ended => {
             say(format_args!("{} ended before it was executed", watch.name));
@@ -195,22 +197,45 @@ fn attempt(monitor: &Monitor, args: &Run, record: Option<&Record>, booted: Optio
     };
     // Whatever fails from here on: the command has run.
     watch.log.draw();
-    match (end, Used::by(UsageWho::RUSAGE_CHILDREN)) {
-        (Ok(end), Ok(used)) => {
-            // The peak is that of all children that there ever were.
-            begun.used.peak = begun.used.peak.max(before.peak);
-            let mut summary = Summary::new(watch.name, pid, status, (&begun, end), used.since(before), &watch.seen);
+    match end {
+        Ok(end) => {
+            let mut summary = Summary::new(watch.name, pid, status, (&begun, end), used, &watch.seen);
             if let Some(task) = tasks.iter().find(|task| Some(task.id()) == watch.seen.id()) {
-                summary = summary.instants(task.taken.saturating_add(task.missed));
+                let before = watch.seen.before().map_or(0, |seq| seq.saturating_add(1));
+                summary = summary.instants(task.taken.saturating_add(task.missed).saturating_sub(before));
             }
             let _ = io::stderr().write_all(summary.to_string().as_bytes());
+            let wall = Duration::from_nanos(end.saturating_sub(begun.time));
+            if let Some(every) = sampled_every.filter(|&every| wall < every && watch.seen.alive() == 0) {
+                say(too_short(wall, every));
+            }
         }
-        (Err(failure), _) | (_, Err(failure)) => say(failure),
+        Err(failure) => say(failure),
     }
     if let Some(recorded) = recorded {
         say(recorded);
     }
     Ok(code(status))
+}
+
+/// What to do if a command had ended before the first instant.
+fn too_short(wall: Duration, every: Duration) -> String {
+    // A tenth of what it took, which leaves room for one that is a bit shorter the next time.
+    let rounded =
+        |time: Duration| Duration::from_micros((time.as_micros() / 100 * 100).try_into().unwrap_or(u64::MAX));
+    let shorter = match wall / 10 {
+        tenth if tenth >= Duration::from_millis(1) => {
+            Duration::from_millis(tenth.as_millis().try_into().unwrap_or(1))
+        }
+        tenth => rounded(tenth).max(SHORTEST),
+    };
+    let hint = if shorter < every && wall > SHORTEST {
+        format!("; for more samples: --period {shorter:?}").replace('µ', "u")
+    } else {
+        String::new()
+    };
+    format!("no sample was taken while the command ran, because it was shorter than the period of {every:?}{hint}")
+        .replace('µ', "u")
 }
 
 /// The exit status for a command that cannot be run.
@@ -301,6 +326,14 @@ fn stop_along(pid: Pid) {
     }
 }
 
+/// What became of a process that was held.
+struct Ended {
+    fate: Fate,
+    status: ExitStatus,
+    // In all, with what it had used before it turned into the command.
+    used: Used,
+}
+
 /// All that is watched while a command runs.
 struct Watch {
     name: String,
@@ -312,12 +345,50 @@ struct Watch {
     rest: Duration,
     series: Series,
     seen: Seen,
+    // Since the process has turned into the command.
+    own: Option<Own>,
     log: Log,
+}
+
+/// The samples of the command: its process has used something before it turned into it.
+struct Own {
+    begun: Begun,
+    first: bool,
+}
+
+impl Own {
+    /// `sample`, with counters that begin with the command. With the first one comes what there was when it began, of which nothing
+    /// was sampled: `before` is the number of the last sample before that.
+    fn sample(&mut self, sample: &Sample, before: Option<u64>) -> (Option<Sample>, Sample) {
+        let Begun { time, used } = self.begun;
+        let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        // Which part of it was in user mode the module and getrusage() may see differently; the sum is the scheduler's in both.
+        let cpu = sample.cpu().saturating_sub(ns(used.user.saturating_add(used.system)));
+        let usr = sample.usr.saturating_sub(ns(used.user)).min(cpu);
+        let own = Sample {
+            usr,
+            sys: cpu - usr,
+            minflt: sample.minflt.saturating_sub(used.minflt),
+            majflt: sample.majflt.saturating_sub(used.majflt),
+            ..*sample
+        };
+        let beginning = std::mem::take(&mut self.first).then(|| Sample {
+            time,
+            usr: 0,
+            sys: 0,
+            rss: 0,
+            minflt: 0,
+            majflt: 0,
+            seq: before.unwrap_or(sample.seq.saturating_sub(1)),
+            ..*sample
+        });
+        (beginning, own)
+    }
 }
 
 impl Watch {
     /// Lets the command go, and returns when it has ended, with what became of it.
-    fn watch(&mut self) -> Result<(Fate, ExitStatus), Failure> {
+    fn watch(&mut self) -> Result<Ended, Failure> {
         let mut fate = None;
         let mut resting: Option<Instant> = None;
         self.held.let_go();
@@ -329,10 +400,10 @@ impl Watch {
                 (_, follow, None) => (follow.as_ref().map(AsFd::as_fd), self.log.rest()),
             };
             let (signalled, ready) = wait(&self.signals, other, timeout)?;
-            if let Some(status) = if signalled { self.signalled()? } else { None } {
+            if let Some((status, used)) = if signalled { self.signalled()? } else { None } {
                 loop {
                     if let Some(fate) = fate {
-                        return Ok((fate, status));
+                        return Ok(Ended { fate, status, used });
                     }
                     // Whoever could report more has ended.
                     fate = self.report()?;
@@ -355,15 +426,16 @@ impl Watch {
     /// Reads once what became of the process that was held.
     fn report(&mut self) -> Result<Option<Fate>, Failure> {
         let fate = self.held.report()?;
-        if let Some(Fate::Command(Begun { time, .. })) = fate {
-            self.seen = Seen::new(time);
-            self.log.begins(time);
+        if let Some(Fate::Command(begun)) = fate {
+            self.seen = Seen::new(begun.time);
+            self.own = Some(Own { begun, first: true });
+            self.log.begins(begun.time);
         }
         Ok(fate)
     }
 
-    /// Reads the signals that have come. Gives the status of the command if it has ended.
-    fn signalled(&mut self) -> Result<Option<ExitStatus>, Failure> {
+    /// Reads the signals that have come. Gives the status of the command, and what its process has used, if it has ended.
+    fn signalled(&mut self) -> Result<Option<(ExitStatus, Used)>, Failure> {
         let pid = self.held.pid();
         let mut child = false;
         loop {
@@ -393,15 +465,29 @@ impl Watch {
 
     /// Reads once, and gives the time of the last sample, of whichever task.
     fn read(&mut self) -> Option<u64> {
-        let Self { name, pid, follow, series, seen, log, .. } = self;
+        let Self { name, pid, follow, series, seen, own, log, .. } = self;
         let mut last = None;
+        // (Before what was sampled since is written.)
+        log.clock.look();
         let read = follow.as_mut()?.read(|sample| {
             last = Some(sample.time);
-            if sample.pid == *pid && seen.id().is_none_or(|id| id == sample.id()) {
-                seen.take(&sample);
-                log.sample(&sample);
-                series.push(sample, |point| log.point(&point, name));
+            if sample.pid != *pid || seen.id().is_some_and(|id| id != sample.id()) {
+                return;
             }
+            seen.take(&sample);
+            // (Without one, the command has not begun, and never will.)
+            let Some(own) = own.as_mut().filter(|own| sample.time >= own.begun.time) else {
+                // The recording does not take it, but knows by it that it is not missing.
+                log.sample(&sample);
+                return;
+            };
+            let (beginning, sample) = own.sample(&sample, seen.before());
+            if let Some(beginning) = beginning {
+                series.begin(beginning);
+                log.exec(&beginning);
+            }
+            log.sample(&sample);
+            series.push(sample, |point| log.point(&point, name));
         });
         log.record();
         if let Err(e) = read {
@@ -420,20 +506,44 @@ impl Watch {
         }
     }
 
-    /// Waits for the last sample of a command that has ended, if it is recorded or drawn: that one has its exact totals. It comes at the next
-    /// instant; for one that is far off, nobody waits.
+    /// Waits for the last sample of a command that has ended, if it is written anywhere: that one has its exact totals. It
+    /// comes at the next instant. If that is far off, one is asked for.
     fn await_last(&mut self, monitor: &Monitor) {
-        const LONGEST: Duration = Duration::from_millis(250);
-        let wait = monitor.period().map_or(LONGEST, |period| LONGEST.min(period * 2 + Duration::from_millis(20)));
-        let begun = Instant::now();
-        while self.log.awaits_last() {
-            let left = wait.saturating_sub(begun.elapsed());
-            let Some(follow) = self.follow.as_ref().filter(|_| !left.is_zero()) else { return };
-            if follow.wait(Some(left)).is_err() {
+        /// What is no long time for somebody who waits for taskmon to end.
+        const SOON: Duration = Duration::from_millis(30);
+        /// The module samples at once, unless the machine is very busy.
+        const AGAIN: Duration = Duration::from_millis(100);
+        const LONGEST: Duration = Duration::from_secs(2);
+        if !monitor.sampling().unwrap_or(true) {
+            return;
+        }
+        let period = monitor.period().unwrap_or(SOON);
+        if period <= SOON && self.wait_for_last(period * 2 + SOON) {
+            return;
+        }
+        let end = Instant::now() + LONGEST;
+        while self.own.is_some() && self.log.awaits_last() && Instant::now() < end {
+            if let Err(e) = sample_now(monitor) {
+                say(format_args!("the last sample of the command is missing: {e}"));
                 return;
+            }
+            // (If the command had not left its processor at that instant, the one after it is asked for.)
+            self.wait_for_last(AGAIN);
+        }
+    }
+
+    /// Waits for it at most so long. Says whether there is nothing more to wait for.
+    fn wait_for_last(&mut self, longest: Duration) -> bool {
+        let end = Instant::now() + longest;
+        while self.log.awaits_last() {
+            let left = end.saturating_duration_since(Instant::now());
+            let Some(follow) = self.follow.as_ref() else { return true };
+            if left.is_zero() || follow.wait(Some(left)).is_err() {
+                return false;
             }
             self.read();
         }
+        true
     }
 }
 
@@ -494,20 +604,20 @@ impl Recording {
         if let Err(e) = done {
             say(format_args!("the recording ends here: {e}"));
             // What is there is to end soundly.
-            self.end(Why::Failed, None);
+            self.end(Why::Failed, None, None);
         } else if recorder.full() {
-            self.end(Why::MaxSize, None);
+            self.end(Why::MaxSize, None, None);
         } else if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            self.end(Why::Duration, None);
+            self.end(Why::Duration, None, None);
         }
     }
 
-    fn end(&mut self, why: Why, status: Option<u8>) {
+    fn end(&mut self, why: Why, status: Option<u8>, peak: Option<u64>) {
         let Some(mut recorder) = self.recorder.take() else { return };
         if why != Why::Failed {
             recorder.look().unwrap_or_else(say);
         }
-        match recorder.end(why, status) {
+        match recorder.end(why, status, peak) {
             Ok(recorded) => self.recorded = Some(recorded),
             Err(e) => say(format_args!("cannot write the end of the recording: {e}")),
         }
@@ -520,8 +630,7 @@ struct Log {
     recording: Option<Recording>,
     picture: Option<(PathBuf, Picture)>,
     clock: Clock,
-    // When the command began, and whether its last sample has come.
-    begun: u64,
+    // Whether the last sample of the command has come.
     last: bool,
 }
 
@@ -532,7 +641,7 @@ impl Log {
         for (path, format) in [(&args.csv, Format::Csv), (&args.json, Format::Ndjson)] {
             if let Some(path) = path {
                 let failed = |e| Failure::other(format!("cannot write {}", path.display()), e);
-                let file = File::create(path).map_err(failed)?;
+                let file = output::create(path).map_err(failed)?;
                 // Under whatever names. (What is no file may take both.)
                 let meta = file.metadata().map_err(failed)?;
                 if meta.is_file() && files.contains(&(meta.dev(), meta.ino())) {
@@ -542,7 +651,7 @@ impl Log {
                     )));
                 }
                 files.push((meta.dev(), meta.ino()));
-                let mut records = Records::new(Whole::new(file), format, &[], false, clock);
+                let mut records = Records::new(Whole::new(file), format, OF_RUN, false, clock.clone());
                 // With the head, if there is one.
                 records.flush().map_err(failed)?;
                 log.push((path.clone(), records));
@@ -552,11 +661,11 @@ impl Log {
             Some(path) => {
                 output::replaceable(path)
                     .map_err(|e| Failure::other(format!("cannot write {}", path.display()), e))?;
-                Some((path.clone(), plot::of_run(clock, typed(&args.command))))
+                Some((path.clone(), plot::of_run(clock.clone(), typed(&args.command))))
             }
             None => None,
         };
-        Ok(Self { files: log, picture, recording: None, clock, begun: 0, last: false })
+        Ok(Self { files: log, picture, recording: None, clock, last: false })
     }
 
     /// Writes the picture, at the end.
@@ -578,17 +687,27 @@ impl Log {
         self.recording.as_ref()?.recorder.as_ref().map(|_| WRITES)
     }
 
-    /// Whether there is a recording, or a picture, that has no last sample yet.
+    /// Whether there is a recording, a picture, or another file, that has no last sample yet.
     fn awaits_last(&self) -> bool {
         let recording = self.recording.as_ref().is_some_and(|recording| recording.recorder.is_some());
-        !self.last && (recording || self.picture.is_some())
+        !self.last && (recording || self.picture.is_some() || !self.files.is_empty())
+    }
+
+    fn recorder(&mut self) -> Option<&mut Recorder> {
+        self.recording.as_mut().and_then(|recording| recording.recorder.as_mut())
     }
 
     /// The command began then: what was sampled before is of taskmon.
     fn begins(&mut self, time: u64) {
-        self.begun = time;
-        if let Some(recorder) = self.recording.as_mut().and_then(|recording| recording.recorder.as_mut()) {
+        if let Some(recorder) = self.recorder() {
             recorder.since(time);
+        }
+    }
+
+    /// So the command began, of which the first sample comes next.
+    fn exec(&mut self, beginning: &Sample) {
+        if let Some(recorder) = self.recorder() {
+            recorder.exec(beginning);
         }
     }
 
@@ -600,7 +719,7 @@ impl Log {
     }
 
     fn point(&mut self, point: &Point, name: &str) {
-        if let Some((_, picture)) = self.picture.as_mut().filter(|_| point.sample.time >= self.begun) {
+        if let Some((_, picture)) = &mut self.picture {
             picture.push(point, Some(name));
         }
         self.each(|records| records.point(point, Some(name)));
@@ -611,10 +730,11 @@ impl Log {
         self.record();
     }
 
-    /// Ends the recording, of a command that ended with `status`. Gives what it came to.
-    fn end(&mut self, status: Option<u8>) -> Option<Recorded> {
+    /// Ends the recording, of a command that ended with a status, and with a peak if that is known. Gives what it came to.
+    fn end(&mut self, ended: Option<(u8, Option<u64>)>) -> Option<Recorded> {
         let recording = self.recording.as_mut()?;
-        recording.end(if status.is_some() { Why::Command } else { Why::Failed }, status);
+        let why = if ended.is_some() { Why::Command } else { Why::Failed };
+        recording.end(why, ended.map(|(status, _)| status), ended.and_then(|(_, peak)| peak));
         recording.recorded.take()
     }
 
@@ -630,6 +750,7 @@ impl Log {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -639,5 +760,42 @@ mod tests {
         assert_eq!((name("/usr/bin/sort"), name("sort"), name("")), ("sort".into(), "sort".into(), "".into()));
         assert_eq!(name("/tmp/\u{1b}[31m"), "\u{fffd}[31m");
         assert_eq!(typed(&["sh", "-c", "sleep 1", ""].map(OsString::from)), "sh -c 'sleep 1' ''");
+    }
+
+    #[test]
+    fn what_was_used_before_the_command_is_taken_off() {
+        let us = Duration::from_micros;
+        let used = Used { user: us(300), system: us(100), minflt: 70, majflt: 1, peak: 1 };
+        let mut own = Own { begun: Begun { time: 500, used }, first: true };
+        let sample = |usr: u64, sys: u64, seq| {
+            let line = format!(
+                "pid 7 usr {usr} sys {sys} time {} rss 4096 minflt 90 majflt 1 mm_users 1 state R seq {seq} start 9",
+                600 + seq
+            );
+            Sample::parse(line.as_bytes()).unwrap()
+        };
+        let (beginning, own_sample) = own.sample(&sample(350_000, 150_000, 4), Some(1));
+        let beginning = beginning.unwrap();
+        assert_eq!((beginning.time, beginning.seq, beginning.cpu(), beginning.minflt), (500, 1, 0, 0));
+        assert_eq!((own_sample.usr, own_sample.sys), (50_000, 50_000));
+        assert_eq!((own_sample.minflt, own_sample.majflt, own_sample.seq, own_sample.rss), (20, 0, 4, 4096));
+        // Seen differently by the module: the sum is right.
+        for (usr, sys, expected) in
+            [(250_000, 300_000, (0, 150_000)), (500_000, 0, (100_000, 0)), (100_000, 200_000, (0, 0))]
+        {
+            let (beginning, own_sample) = own.sample(&sample(usr, sys, 5), Some(1));
+            assert_eq!((beginning, (own_sample.usr, own_sample.sys)), (None, expected));
+        }
+    }
+
+    #[test]
+    fn hints_at_a_shorter_period() {
+        let (ms, us) = (Duration::from_millis, Duration::from_micros);
+        let hint = |wall, every| too_short(wall, every);
+        let none = "no sample was taken while the command ran, because it was shorter than the period of ";
+        assert_eq!(hint(ms(400), ms(1000)), format!("{none}1s; for more samples: --period 40ms"));
+        assert_eq!(hint(us(5320), ms(10)), format!("{none}10ms; for more samples: --period 500us"));
+        assert_eq!(hint(us(320), ms(1000)), format!("{none}1s; for more samples: --period 100us"));
+        assert_eq!(hint(us(80), us(100)), format!("{none}100us"));
     }
 }

@@ -16,12 +16,11 @@ use crate::output::Value;
 use crate::output::Whole;
 use crate::output::Writer;
 use crate::rate::Point;
-use crate::rate::Series;
+use crate::record::clock as duration;
 use crate::record::plural;
 use crate::signals::Stop;
 use crate::source::Source;
 use crate::times::Clock;
-use crate::times::Moment;
 use crate::times::rfc3339;
 
 /// What is shown of a sample if nothing else is asked for.
@@ -53,6 +52,28 @@ const ALL: &[Field] = &[
     Field::MmUsers,
     Field::Lost,
     Field::Name,
+];
+/// What `taskmon run` writes: a command that is shorter than the period has one sample, of which the totals say most.
+pub const OF_RUN: &[Field] = &[
+    Field::Time,
+    Field::Pid,
+    Field::Start,
+    Field::Seq,
+    Field::State,
+    Field::Cpu,
+    Field::Usr,
+    Field::Sys,
+    Field::Rss,
+    Field::Minflt,
+    Field::Majflt,
+    Field::MmUsers,
+    Field::Lost,
+    Field::Name,
+    Field::UsrNs,
+    Field::SysNs,
+    Field::MinfltCount,
+    Field::MajfltCount,
+    Field::ElapsedNs,
 ];
 /// The keys of the module's own lines, in their order.
 const RAW: &[Field] = &[
@@ -95,6 +116,12 @@ fn column(field: Field, raw: bool) -> Column {
         (Start, false) => number("start_ns", "START", 16),
         (Start, true) => number("start", "START", 16),
         (Lost, _) => number("lost", "LOST", 5),
+        (UsrNs, _) => number("usr_ns", "USR NS", 15),
+        (SysNs, _) => number("sys_ns", "SYS NS", 15),
+        (MinfltCount, _) => number("minflt", "MINFLT", 9),
+        (MajfltCount, _) => number("majflt", "MAJFLT", 7),
+        (SuspendedNs, _) => number("suspended_ns", "SUSPENDED NS", 15),
+        (ElapsedNs, _) => number("elapsed_ns", "ELAPSED NS", 12),
     }
 }
 
@@ -106,6 +133,7 @@ pub struct Records<W> {
     raw: bool,
     // Said in a line of its own, where no field says it.
     gaps: bool,
+    suspends: bool,
     // The time that was written last, and its milliseconds: the tasks of an instant share it.
     time: (u64, String),
 }
@@ -135,6 +163,7 @@ impl<W: Write> Records<W> {
         Self {
             writer: Writer::new(out, format, columns),
             gaps: !fields.contains(&Field::Lost),
+            suspends: !fields.contains(&Field::SuspendedNs),
             fields,
             clock,
             raw,
@@ -144,11 +173,18 @@ impl<W: Write> Records<W> {
 
     /// Writes a point of a task with this name.
     pub fn point(&mut self, point: &Point, name: Option<&str>) -> io::Result<()> {
-        let Point { sample, rates, lost, .. } = point;
+        let Point { sample, increase, rates, lost, suspended } = point;
         if self.gaps && *lost > 0 {
             let samples = plural(*lost, "sample");
             let are = if *lost == 1 { "is" } else { "are" };
             self.writer.remark(&format!("# pid {}: {samples} {are} missing", sample.pid));
+        }
+        if self.suspends && *suspended > 0 {
+            let long = duration(Duration::from_nanos(*suspended));
+            self.writer.remark(&format!(
+                "# pid {}: the machine was suspended for {long}, or sampling was stopped",
+                sample.pid
+            ));
         }
         let raw = self.raw;
         let either = |count: u64, rate: Option<f64>| if raw { count.into() } else { rate.into() };
@@ -174,6 +210,14 @@ impl<W: Write> Records<W> {
             Field::Seq => sample.seq.into(),
             Field::Start => sample.start.into(),
             Field::Lost => (*lost).into(),
+            Field::UsrNs => sample.usr.into(),
+            Field::SysNs => sample.sys.into(),
+            Field::MinfltCount => sample.minflt.into(),
+            Field::MajfltCount => sample.majflt.into(),
+            Field::SuspendedNs => (*suspended).into(),
+            Field::ElapsedNs => {
+                Some(increase.elapsed).filter(|&elapsed| elapsed > 0).map_or(Value::None, Value::from)
+            }
         });
         self.writer.record(&row.collect::<Vec<Value<'_>>>())
     }
@@ -185,28 +229,28 @@ impl<W: Write> Records<W> {
 }
 
 /// `taskmon show`, of the module or of a recording.
-pub fn show(mut source: Source, args: &Show, booted: Option<i64>) -> Result<(), Failure> {
-    let clock = source.clock(booted)?;
-    let since = args.since.map_or(0, |moment| clock.at(moment));
-    let until = args.until.map(|moment| clock.at(moment));
-    // (What was sampled at the end of time itself is before no moment, but without one it is shown.)
-    let before_end = |time: u64| until.is_none_or(|until| time < until);
+pub fn show(mut source: Source, args: &Show) -> Result<(), Failure> {
+    let clock = source.clock();
+    let since = args.since.map(|moment| clock.bound(moment));
+    let until = args.until.map(|moment| clock.bound(moment));
+    let begun = |time: u64| since.as_ref().is_none_or(|since| since.reached(time));
+    let before_end = |time: u64| until.as_ref().is_none_or(|until| !until.reached(time));
     let stop = Stop::new()?;
     let stdout = Whole::stdout().map_err(|e| Failure::output(&e))?;
-    let mut records = Records::new(stdout, args.format, &args.fields, args.raw, clock);
+    let mut records = Records::new(stdout, args.format, &args.fields, args.raw, clock.clone());
     // (Of a recording, that is known at its end.)
     if !args.follow && args.input.is_none() {
         source.demand()?;
     }
-    let mut series = Series::new(args.interval);
+    let mut series = source.series(args.interval);
     let mut failed = None;
     while !stop.asked() {
         // Before reading: what comes after a look that found nothing, and before the end, is still to be shown.
-        let over = !args.follow || !before_end(clock.at(Moment::Ago(Duration::ZERO)));
+        let over = !args.follow || !before_end(clock.now());
         let read = source.read(|sample, name| {
             if before_end(sample.time) {
                 series.push(*sample, |point| {
-                    if point.sample.time >= since && failed.is_none() {
+                    if begun(point.sample.time) && failed.is_none() {
                         failed = records.point(&point, name).err();
                     }
                 });
@@ -231,7 +275,7 @@ pub fn show(mut source: Source, args: &Show, booted: Option<i64>) -> Result<(), 
         read?;
     }
     series.finish(|point| {
-        if point.sample.time >= since && failed.is_none() {
+        if begun(point.sample.time) && failed.is_none() {
             failed = records.point(&point, source.name(&point.sample.id())).err();
         }
     });

@@ -20,6 +20,7 @@ use taskmonitor_recording::Reader;
 use crate::Failure;
 use crate::choose::Chooser;
 use crate::cli::Selector;
+use crate::rate::Series;
 use crate::say;
 use crate::times::Clock;
 
@@ -29,10 +30,19 @@ const NAMES_LAST: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 4096;
 
 /// What is known of a task whose samples come.
-struct Known {
-    // None: it was removed before its name could be read.
-    name: Option<String>,
+pub struct Known {
+    /// None: it was removed before its name could be read.
+    pub name: Option<String>,
+    /// The PID of its process, if it is a thread.
+    pub process: Option<u32>,
     chosen: bool,
+}
+
+impl Known {
+    /// A task of a recording, before anything but a sample has told of it.
+    fn recorded(id: Id, chooser: &Chooser) -> Self {
+        Self { name: None, process: None, chosen: chooser.of_recording(id.pid, None) }
+    }
 }
 
 /// The tasks whose samples are wanted: all, or those that were chosen when they were first seen.
@@ -51,8 +61,8 @@ impl Live {
         let mut now: Tasks = tasks
             .iter()
             // Whoever was chosen stays so: of a task that has exited less is known.
-            .map(|task| (task.id(), task.name(), known.get(&task.id()).is_some_and(|known| known.chosen)))
-            .map(|(id, name, chosen)| (id, Known { name: Some(name), chosen }))
+            .map(|task| (task, known.get(&task.id()).is_some_and(|known| known.chosen)))
+            .map(|(task, chosen)| (task.id(), Known { name: Some(task.name()), process: task.process(), chosen }))
             .collect();
         for task in chooser.of_tasks(self.monitor.root(), tasks)? {
             now.entry(task.id()).and_modify(|known| known.chosen = true);
@@ -72,7 +82,7 @@ impl Live {
         // One that has been removed meanwhile is shown only where all are, and not looked for again.
         let chosen = chooser.is_empty();
         for sample in samples {
-            known.entry(sample.id()).or_insert(Known { name: None, chosen });
+            known.entry(sample.id()).or_insert(Known { name: None, process: None, chosen });
         }
         Ok(())
     }
@@ -102,22 +112,26 @@ impl Recorded {
         &mut self,
         chooser: &Chooser,
         known: &mut Tasks,
-        take: &mut impl FnMut(&Sample, Option<&str>),
+        clock: &Clock,
+        take: &mut impl FnMut(&Sample, &Known),
     ) -> Result<bool, Failure> {
         match self.reader.next()? {
             Some(Event::Name { id, name }) => {
-                let chosen = chooser.of_recording(id.pid, Some(&name)) || known.get(&id).is_some_and(|k| k.chosen);
-                known.insert(id, Known { name: Some(readable(&name)), chosen });
+                let before = known.get(&id);
+                let chosen = chooser.of_recording(id.pid, Some(&name)) || before.is_some_and(|k| k.chosen);
+                let process = before.and_then(|k| k.process);
+                known.insert(id, Known { name: Some(readable(&name)), process, chosen });
+            }
+            Some(Event::Thread { id, process }) => {
+                known.entry(id).or_insert_with(|| Known::recorded(id, chooser)).process = Some(process);
             }
             Some(Event::Sample(sample)) => {
-                let known = known.entry(sample.id()).or_insert_with(|| {
-                    let chosen = chooser.of_recording(sample.pid, None);
-                    Known { name: None, chosen }
-                });
+                let known = known.entry(sample.id()).or_insert_with(|| Known::recorded(sample.id(), chooser));
                 if known.chosen {
-                    take(&sample, known.name.as_deref());
+                    take(&sample, known);
                 }
             }
+            Some(Event::Clock(anchor)) => clock.push(anchor),
             Some(_) => {}
             None => {
                 if !std::mem::replace(&mut self.over, true) && !self.mute {
@@ -142,18 +156,20 @@ pub struct Source {
     chooser: Chooser,
     known: Tasks,
     origin: Origin,
+    clock: Clock,
     // What was read of the module at once.
     samples: Vec<Sample>,
 }
 
 impl Source {
     /// What is in the module, and comes into it.
-    pub fn module(monitor: &Monitor, selector: &Selector) -> Result<Self, Failure> {
+    pub fn module(monitor: &Monitor, selector: &Selector, booted: Option<i64>) -> Result<Self, Failure> {
         let chooser = Chooser::new(selector)?;
         let mut live = Live { monitor: monitor.clone(), follow: monitor.follow()?, looked: Instant::now() };
         let mut known = Tasks::default();
         live.look(&chooser, &mut known)?;
-        Ok(Self { chooser, known, origin: Origin::Live(live), samples: Vec::new() })
+        let clock = Clock::new(booted).map_err(|e| Failure::other("cannot read the clock", e))?;
+        Ok(Self { chooser, known, origin: Origin::Live(live), clock, samples: Vec::new() })
     }
 
     /// What is in a recording. Of the tasks in it only PIDs and names are known: no other selector chooses among them.
@@ -161,13 +177,16 @@ impl Source {
         let chooser = Chooser::new(selector)?;
         if chooser.needs_proc() {
             return Err(Failure::Other(
-                "cannot use --cgroup, --unit, --user or --children with a recording, which has only PIDs and names of \
-                 tasks; use a PID or --name"
+                "cannot use --cmdline, --cgroup, --unit, --user or --children with a recording, which has only PIDs \
+                 and names of tasks; use a PID or --name"
                     .to_owned(),
             ));
         }
+        chooser.parts_of_names().for_each(say);
         let recorded = Recorded { path: path.to_path_buf(), reader: Reader::open(path)?, over: false, mute: false };
-        Ok(Self { chooser, known: Tasks::default(), origin: Origin::Recorded(recorded), samples: Vec::new() })
+        let clock = Clock::of(recorded.reader.head().anchor());
+        let origin = Origin::Recorded(recorded);
+        Ok(Self { chooser, known: Tasks::default(), origin, clock, samples: Vec::new() })
     }
 
     /// Leaves it to the caller to say what is wrong with a recording, once all of it has been read.
@@ -193,10 +212,22 @@ impl Source {
         }
     }
 
-    /// The clock of the samples: of a recording, that of the system on which it was made.
-    pub fn clock(&self, booted: Option<i64>) -> Result<Clock, Failure> {
-        let booted = self.head().map(|head| head.booted).or(booted);
-        Clock::new(booted).map_err(|e| Failure::other("cannot read the clock", e))
+    /// How the command began that was recorded, if one was: in the counters of its samples.
+    pub fn beginning(&self) -> Option<Sample> {
+        self.head()?.exec?.beginning()
+    }
+
+    /// Makes points of the samples, as [`Series::new`]; the first of a recorded command covers the time since its beginning.
+    pub fn series(&self, every: Option<Duration>) -> Series {
+        let mut series = Series::by_clock(every, self.clock());
+        self.beginning().into_iter().for_each(|beginning| series.begin(beginning));
+        series
+    }
+
+    /// The clock of the samples: of a recording, that of the system on which it was made. It knows what became of it as far as has
+    /// been read.
+    pub fn clock(&self) -> Clock {
+        self.clock.clone()
     }
 
     /// That no task is chosen is an error. Of a recording it is known only at its end.
@@ -219,24 +250,30 @@ impl Source {
     /// task: if not, there is nothing more now, and of a recording, nothing more at all. What was read before something
     /// failed has been given.
     pub fn read(&mut self, mut take: impl FnMut(&Sample, Option<&str>)) -> Result<bool, Failure> {
-        let Self { chooser, known, origin, samples } = self;
+        self.read_known(|sample, known| take(sample, known.name.as_deref()))
+    }
+
+    /// As [`read`](Self::read), with all that is known of the task.
+    pub fn read_known(&mut self, mut take: impl FnMut(&Sample, &Known)) -> Result<bool, Failure> {
+        let Self { chooser, known, origin, clock, samples } = self;
         match origin {
             Origin::Live(live) => {
                 samples.clear();
                 let read = live.follow.read(|sample| samples.push(sample));
+                clock.look();
                 if !samples.is_empty() {
                     live.learn(samples, chooser, known)?;
                 }
                 for sample in samples {
                     if let Some(known) = known.get(&sample.id()).filter(|known| known.chosen) {
-                        take(sample, known.name.as_deref());
+                        take(sample, known);
                     }
                 }
                 Ok(read? > 0)
             }
             Origin::Recorded(recorded) => {
                 let mut read = 0;
-                while read < AT_ONCE && recorded.next(chooser, known, &mut take)? {
+                while read < AT_ONCE && recorded.next(chooser, known, clock, &mut take)? {
                     read += 1;
                 }
                 Ok(read > 0)

@@ -11,7 +11,10 @@ use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
 use std::io::Read;
+use std::io::Seek;
+use std::io::SeekFrom;
 use std::os::unix::fs::FileExt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -32,6 +35,7 @@ use taskmonitor_recording::Chunk;
 use taskmonitor_recording::Counts;
 use taskmonitor_recording::End;
 use taskmonitor_recording::Lost;
+use taskmonitor_recording::Reader;
 use taskmonitor_recording::Reason;
 use taskmonitor_recording::Tally;
 use taskmonitor_recording::beginning;
@@ -99,24 +103,70 @@ fn limit() -> u64 {
     getrlimit(Resource::RLIMIT_FSIZE).map_or(u64::MAX, |(soft, _)| soft)
 }
 
-/// Opens `path`, a new file that only its owner may read, and nobody else writes to. A recording that is there is replaced;
-/// anything else is not.
+/// Why `old`, the file `path`, may not be replaced; `None` if all of it is understood.
+///
+/// A newer taskmon may keep in a recording of the same format what this one does not know.
+fn refusal(mut old: &File, path: &Path) -> io::Result<Option<String>> {
+    const FIX: &str = "remove it, or use another name";
+    let not_one = format!("the file exists and is not a recording; {FIX}");
+    let mut begin = Vec::new();
+    let empty = beginning();
+    old.seek(SeekFrom::Start(0))?;
+    old.take(empty.len() as u64 + 1).read_to_end(&mut begin)?;
+    if empty.starts_with(&begin) {
+        // Empty, or of a recorder that was killed before it had written anything else.
+        return Ok(None);
+    }
+    if !is_recording(&begin) || begin.len() < empty.len() {
+        return Ok(Some(not_one));
+    }
+    old.seek(SeekFrom::Start(0))?;
+    let newer = |what: &str| {
+        Some(format!("the file exists and is a recording {what}, which is newer than this taskmon; {FIX}"))
+    };
+    Ok(match Reader::of(old, path) {
+        Ok(reader) if is_newer(&reader.head().taskmon) => newer(&format!("of taskmon {}", reader.head().taskmon)),
+        Ok(_) => None,
+        Err(taskmonitor_recording::Error::Newer { version, .. }) => newer(&format!("of format version {version}")),
+        Err(taskmonitor_recording::Error::Io { source, .. }) => return Err(source),
+        Err(_) => Some(format!("the file exists and cannot be read as a recording; {FIX}")),
+    })
+}
+
+/// Whether `version` is greater than that of this taskmon. (What is no version is not.)
+fn is_newer(version: &str) -> bool {
+    let numbers = |version: &str| -> Option<Vec<u64>> {
+        version.split(['-', '+', '~']).next()?.split('.').map(|number| number.parse().ok()).collect()
+    };
+    numbers(version).zip(numbers(env!("CARGO_PKG_VERSION"))).is_some_and(|(theirs, ours)| theirs > ours)
+}
+
+/// Opens `path`, a new file that only its owner may read, and nobody else writes to. A recording that is there is replaced, if all
+/// of it is understood; anything else is not.
 fn create(path: &Path) -> Result<Flock<File>, Failure> {
     let other = |text: &str| Failure::Other(format!("cannot record to {}: {text}", path.display()));
     let failed = |e: io::Error| Failure::other(format!("cannot record to {}", path.display()), e);
     // (A pipe would wait for somebody to read, and a link can lead anywhere.)
     let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
     match OpenOptions::new().read(true).write(true).custom_flags(flags).open(path) {
-        Ok(mut old) => {
-            if !old.metadata().map_err(failed)?.is_file() {
+        Ok(old) => {
+            let meta = old.metadata().map_err(failed)?;
+            if !meta.is_file() {
                 return Err(other("it is not a regular file"));
             }
-            let mut begin = Vec::new();
-            old.by_ref().take(16).read_to_end(&mut begin).map_err(failed)?;
-            if !is_recording(&begin) {
-                return Err(other("the file exists and is not a recording; remove it, or use another name"));
+            // (It may be no recording at all, and locked by whoever it is of.)
+            if let Some(why) = refusal(&old, path).map_err(failed)? {
+                return Err(other(&why));
             }
-            let _old = lock(old, path)?;
+            let old = lock(old, path)?;
+            // Whoever had it locked may have written to it meanwhile, or put another file in its place.
+            if let Some(why) = refusal(&old, path).map_err(failed)? {
+                return Err(other(&why));
+            }
+            let now = std::fs::symlink_metadata(path).map_err(failed)?;
+            if (now.dev(), now.ino()) != (meta.dev(), meta.ino()) {
+                return Err(other("somebody else has just replaced it"));
+            }
             std::fs::remove_file(path).map_err(failed)?;
             // (Locked until here: who comes meanwhile finds the lock, or no file.)
         }
@@ -422,7 +472,6 @@ mod tests {
     use taskmonitor_recording::Encoder;
     use taskmonitor_recording::Event;
     use taskmonitor_recording::Head;
-    use taskmonitor_recording::Reader;
     use taskmonitor_recording::Why;
 
     use super::*;
@@ -443,11 +492,13 @@ mod tests {
         let head = Head {
             booted: 0,
             began: 0,
+            suspended: 0,
             period: Duration::from_secs(1),
             module: String::new(),
             taskmon: String::new(),
             kernel: String::new(),
             command: None,
+            exec: None,
         };
         for later in [true, false] {
             let _ = std::fs::remove_file(&path);
@@ -469,7 +520,7 @@ mod tests {
             store.file = file;
             assert!(!later || put(&mut store, 6..9).iter().all(Result::is_ok));
             store.retry().unwrap();
-            store.finish(&[], &[], &End { why: Why::Failed, time: 0, status: None }).unwrap();
+            store.finish(&[], &[], &End { why: Why::Failed, time: 0, status: None, peak: None }).unwrap();
             let mut reader = Reader::open(&path).unwrap();
             let mut seqs = Vec::new();
             while let Some(event) = reader.next().unwrap() {

@@ -24,10 +24,13 @@ pub struct Seen {
     samples: u64,
     // Instants that are missing between the samples.
     gaps: u64,
+    // The number of the last sample, and of the last one before the command began.
     seq: Option<u64>,
+    before: Option<u64>,
+    // Those taken while it ran.
+    alive: u64,
     // When it had so much memory last.
     last: Option<(u64, u64)>,
-    largest: Option<u64>,
     // Bytes times nanoseconds, and the nanoseconds.
     area: u128,
     span: u64,
@@ -39,20 +42,21 @@ impl Seen {
         Self { begun, ..Self::default() }
     }
 
-    /// Takes the sample of a task. What was sampled before the command began counts, but says nothing about its memory.
+    /// Takes the sample of a task. What was sampled before the command began is not the command's.
     pub fn take(&mut self, sample: &Sample) {
         self.id = Some(sample.id());
-        self.samples += 1;
-        let next = self.seq.map_or(0, |seq| seq.saturating_add(1));
-        self.gaps = self.gaps.saturating_add(sample.seq.saturating_sub(next));
-        self.seq = Some(sample.seq);
+        let before = self.seq.replace(sample.seq);
         if sample.time < self.begun {
+            self.before = self.seq;
             return;
         }
+        self.samples += 1;
+        let next = before.map_or(0, |seq| seq.saturating_add(1));
+        self.gaps = self.gaps.saturating_add(sample.seq.saturating_sub(next));
         self.until(sample.time);
         // Without an address space, it has ended.
         self.last = (sample.mm_users > 0).then_some((sample.time, sample.rss));
-        self.largest = self.largest.max(self.last.map(|(_, rss)| rss));
+        self.alive += u64::from(!sample.state.exited());
     }
 
     /// The memory has been what it was until `time`.
@@ -74,6 +78,16 @@ impl Seen {
         self.samples
     }
 
+    /// How many of them were taken while the command ran.
+    pub fn alive(&self) -> u64 {
+        self.alive
+    }
+
+    /// The number of the last sample before the command began.
+    pub fn before(&self) -> Option<u64> {
+        self.before
+    }
+
     /// How many are missing between them.
     pub fn gaps(&self) -> u64 {
         self.gaps
@@ -91,9 +105,31 @@ impl Seen {
 
 /// A peak of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Peak {
+pub enum Peak {
     Exactly(u64),
     AtMost(u64),
+    Unknown,
+}
+
+impl Peak {
+    /// That of a command which has `begun` so, whose process has `used` so much in all.
+    ///
+    /// The kernel's peak is that of the process, which had memory of its own before it turned into the command.
+    pub fn of(begun: &Begun, used: &Used) -> Self {
+        match used.peak {
+            0 => Self::Unknown,
+            peak if peak > begun.floor() => Self::Exactly(peak),
+            peak => Self::AtMost(peak),
+        }
+    }
+
+    /// The peak, if it is known.
+    pub fn exact(self) -> Option<u64> {
+        match self {
+            Self::Exactly(peak) => Some(peak),
+            Self::AtMost(_) | Self::Unknown => None,
+        }
+    }
 }
 
 /// What a command took.
@@ -112,9 +148,6 @@ pub struct Summary {
 
 impl Summary {
     /// Of the command `name` that `begun` so and ended at `end`, by what its process has used in all.
-    ///
-    /// The kernel's peak is that of the process, which had memory of its own before it turned into the command. If that was more
-    /// than the command ever had, the samples know the peak, or nobody does.
     pub fn new(
         name: String,
         pid: u32,
@@ -129,18 +162,14 @@ impl Summary {
             status,
             wall: Duration::from_nanos(end.saturating_sub(begun.time)),
             used: used.since(begun.used),
-            peak: match seen.largest {
-                _ if used.peak > begun.used.peak => Peak::Exactly(used.peak),
-                Some(largest) => Peak::Exactly(largest),
-                None => Peak::AtMost(begun.used.peak),
-            },
+            peak: Peak::of(begun, &used),
             mean: seen.mean(end),
             samples: seen.samples(),
             missed: seen.gaps(),
         }
     }
 
-    /// By the module's own count, there were so many instants: some may be missing behind the last sample.
+    /// By the module's own count, there were so many instants of the command: some may be missing behind the last sample.
     pub fn instants(mut self, instants: u64) -> Self {
         self.missed = self.missed.max(instants.saturating_sub(self.samples));
         self
@@ -164,6 +193,7 @@ impl fmt::Display for Summary {
         match self.peak {
             Peak::Exactly(peak) => line("peak RSS", &bytes(peak))?,
             Peak::AtMost(peak) => line("peak RSS", &format!("at most {}", bytes(peak)))?,
+            Peak::Unknown => line("peak RSS", "unknown")?,
         }
         if let Some(mean) = self.mean {
             line("mean RSS", &bytes(mean))?;
@@ -272,7 +302,7 @@ mod tests {
         // The first is of the process before it was the command, the last of it after.
         let seen =
             seen(&[sample(0, 4, 900), sample(1, 6, 100), sample(2, 7, 200), sample(6, 10, 400), sample(7, 11, 0)]);
-        assert_eq!((seen.samples(), seen.gaps(), seen.largest), (5, 3, Some(400)));
+        assert_eq!((seen.samples(), seen.alive(), seen.gaps()), (4, 4, 3));
         assert_eq!(seen.mean(99_000_000_000), Some((100 + 3 * 200 + 400) / 5));
     }
 
@@ -289,11 +319,12 @@ mod tests {
         assert_eq!(seen(&[sample(0, 4, 900)]).mean(9_000_000_000), None);
         assert_eq!(seen(&[sample(0, 4, 900), sample(1, 6, 100)]).mean(6_000_000_000), Some(100));
         assert_eq!(seen(&[sample(2, 6, 100)]).gaps(), 2);
+        assert_eq!(seen(&[sample(2, 4, 100), sample(4, 6, 100)]).gaps(), 1, "what was before is none of the command");
     }
 
     fn summary(status: ExitStatus, peak: u64, samples: &[Sample]) -> Summary {
         let (user, system) = (Duration::from_millis(1500), Duration::from_millis(250));
-        let before = Used { user: system, system, minflt: 100, majflt: 1, peak: 2 * MIB };
+        let before = Used { user: system, system, minflt: 100, majflt: 1, peak: MIB / 2 };
         let begun = Begun { time: 5_000_000_000, used: before };
         let used = Used { user: user + system, system: 2 * system, minflt: 1334, majflt: 1, peak };
         Summary::new("sort".to_owned(), 7, status, (&begun, 7_000_000_000), used, &seen(samples))
@@ -313,11 +344,11 @@ taskmon: sort, PID 7
  peak RSS  10.0MiB
  mean RSS  6.0MiB
    faults  1234 minor, 0 major
-  samples  3, 1 missed
+  samples  2, 1 missed
 "
         );
         assert_eq!(
-            summary(exited(2), 2 * MIB, &samples[..1]).instants(9).to_string(),
+            summary(exited(2), MIB / 2, &samples[..1]).instants(8).to_string(),
             "\
 taskmon: sort, PID 7
    status  exit 2
@@ -325,13 +356,23 @@ taskmon: sort, PID 7
      user  1.500 s
    system  0.250 s
       CPU  87.5 %
- peak RSS  at most 2.0MiB
+ peak RSS  at most 512.0KiB
    faults  1234 minor, 0 major
-  samples  1, 8 missed
+  samples  0, 8 missed
 "
         );
         assert_eq!(summary(exited(0), 0, &samples).instants(2).missed, 1, "counted before the last samples came");
-        let small = summary(exited(0), 2 * MIB, &[sample(1, 5, MIB)]);
-        assert_eq!((small.peak, small.mean), (Peak::Exactly(MIB), Some(MIB)));
+    }
+
+    #[test]
+    fn a_peak_before_the_command_is_none_of_it() {
+        let peak = |peak| summary(exited(0), peak, &[]).peak;
+        assert_eq!(peak(100 * MIB), Peak::Exactly(100 * MIB));
+        assert_eq!(peak(MIB / 2), Peak::AtMost(MIB / 2), "its process had as much before");
+        assert_eq!(peak(MIB / 2 + 4096), Peak::AtMost(MIB / 2 + 4096), "within what the kernel sums up late");
+        assert_eq!(peak(0), Peak::Unknown);
+        assert_eq!((peak(100 * MIB).exact(), peak(MIB / 2).exact(), peak(0).exact()), (Some(100 * MIB), None, None));
+        let text = summary(exited(0), 0, &[]).to_string();
+        assert!(text.contains(" peak RSS  unknown\n"), "{text}");
     }
 }

@@ -2,13 +2,20 @@
 
 //! Times as people write them, and the clock of the samples.
 
+use std::cell::Cell;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::str::FromStr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use jiff::Timestamp;
 use nix::time::ClockId;
 use nix::time::clock_gettime;
+use taskmonitor_recording::Anchor;
+
+use crate::Failure;
 
 /// A duration: `10ms`, `1s`, `1h 30m`. Zero is none.
 pub fn duration(text: &str) -> Result<Duration, String> {
@@ -54,51 +61,236 @@ fn seconds(text: &str) -> Option<Timestamp> {
     Timestamp::new(whole.parse().ok()?, format!("{part:0<9}").parse().ok()?).ok()
 }
 
-/// What turns CLOCK_BOOTTIME into the time of day.
-#[derive(Clone, Copy, Debug)]
+/// How much earlier than those of the initial time namespace the clocks of this process are, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offsets {
+    monotonic: i64,
+    /// That of CLOCK_BOOTTIME.
+    pub boottime: i64,
+}
+
+impl Offsets {
+    /// Those in `text`, as in /proc/PID/timens_offsets.
+    pub fn parse(text: &str) -> Self {
+        let offset = |clock: &str| {
+            let mut words = text.lines().map(str::split_whitespace).find_map(|mut words| {
+                let named = words.next()? == clock;
+                named.then_some(words)
+            })?;
+            let (seconds, rest) = (words.next()?.parse::<i64>().ok()?, words.next()?.parse::<i64>().ok()?);
+            seconds.checked_mul(1_000_000_000)?.checked_add(rest)
+        };
+        Self { monotonic: offset("monotonic").unwrap_or(0), boottime: offset("boottime").unwrap_or(0) }
+    }
+
+    /// Those of this process. (A kernel without time namespaces has no such file. What is there is for children, but a program that
+    /// was executed is in that namespace itself.)
+    pub fn ours() -> Self {
+        static OURS: OnceLock<Offsets> = OnceLock::new();
+        *OURS.get_or_init(|| Self::parse(&std::fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default()))
+    }
+}
+
+fn read(clock: ClockId) -> nix::Result<i64> {
+    let time = Duration::from(clock_gettime(clock)?);
+    Ok(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// The clock of the samples: CLOCK_BOOTTIME of the initial time namespace, in nanoseconds.
+pub fn boottime() -> Result<u64, Failure> {
+    let now = read(ClockId::CLOCK_BOOTTIME).map_err(|e| Failure::other("cannot read CLOCK_BOOTTIME", e.desc()))?;
+    Ok(u64::try_from(now.saturating_sub(Offsets::ours().boottime)).unwrap_or(0))
+}
+
+/// What the other clocks show now, compared with CLOCK_BOOTTIME, and how far apart they were read.
+fn anchor(since: u64) -> nix::Result<(Anchor, i64)> {
+    let Offsets { monotonic, boottime } = Offsets::ours();
+    // Somebody else may run in between, or the system be suspended.
+    let mut best: Option<(Anchor, i64)> = None;
+    for _ in 0..3 {
+        let before = read(ClockId::CLOCK_BOOTTIME)?.saturating_sub(boottime);
+        let day = read(ClockId::CLOCK_REALTIME)?;
+        let alive = read(ClockId::CLOCK_MONOTONIC)?.saturating_sub(monotonic);
+        let after = read(ClockId::CLOCK_BOOTTIME)?.saturating_sub(boottime);
+        let (middle, took) = (before.saturating_add(after.saturating_sub(before) / 2), after.saturating_sub(before));
+        let anchor = Anchor {
+            since,
+            at: u64::try_from(after).unwrap_or(0),
+            booted: day.saturating_sub(middle),
+            suspended: u64::try_from(middle.saturating_sub(alive)).unwrap_or(0),
+        };
+        if best.is_none_or(|(_, least)| took < least) {
+            best = Some((anchor, took));
+        }
+    }
+    Ok(best.unwrap_or_default())
+}
+
+/// A clock that was set, or suspended for, less than that has only drifted.
+const STEP: u64 = 10_000_000;
+/// Anchors that are kept of a clock that is set again and again.
+const MOST_ANCHORS: usize = 4096;
+
+/// What turns CLOCK_BOOTTIME into the time of day. All clones are one clock.
+///
+/// The time of day may be set while samples come: each time is by the clock as it was then, as far as that is known. What was sampled
+/// before taskmon began to look, or before a recording begins, is by the clock as it was at that time.
+#[derive(Clone, Debug)]
 pub struct Clock {
-    /// Nanoseconds since 1970 at which the system was booted.
-    booted: i128,
+    // Whether it is that of this system.
+    live: bool,
+    // There is always one.
+    anchors: Rc<RefCell<Vec<Anchor>>>,
+    // CLOCK_BOOTTIME at which it was looked at last.
+    looked: Rc<Cell<u64>>,
+}
+
+/// A time on the command line, to be compared with those of samples.
+#[derive(Clone, Debug)]
+pub enum Bound {
+    /// CLOCK_BOOTTIME.
+    Boot(u64),
+    /// The time of day.
+    Wall(Clock, Timestamp),
+}
+
+impl Bound {
+    /// Whether that is at `boottime`, or was before.
+    pub fn reached(&self, boottime: u64) -> bool {
+        match self {
+            Self::Boot(bound) => boottime >= *bound,
+            Self::Wall(clock, time) => clock.timestamp(boottime) >= *time,
+        }
+    }
 }
 
 impl Clock {
     /// That of this system, or of one that was booted at `booted`.
     pub fn new(booted: Option<i64>) -> nix::Result<Self> {
-        let nanoseconds = |clock| clock_gettime(clock).map(|t| Duration::from(t).as_nanos());
-        Ok(Self {
-            booted: match booted {
-                Some(booted) => i128::from(booted),
-                None => nanoseconds(ClockId::CLOCK_REALTIME)? as i128 - nanoseconds(ClockId::CLOCK_BOOTTIME)? as i128,
-            },
-        })
+        let first = match booted {
+            Some(booted) => Anchor { since: 0, at: 0, booted, suspended: 0 },
+            None => anchor(0)?.0,
+        };
+        Ok(Self { live: booted.is_none(), ..Self::of(first) })
     }
 
-    /// Nanoseconds since 1970 at which the system was booted.
-    pub fn booted(&self) -> i64 {
-        self.booted.try_into().unwrap_or_default()
+    /// One that was like `first`, of a system on which something was recorded.
+    pub fn of(first: Anchor) -> Self {
+        let anchors = Rc::new(RefCell::new(vec![Anchor { since: 0, ..first }]));
+        Self { live: false, anchors, looked: Rc::new(Cell::new(first.at)) }
+    }
+
+    /// How it was at the beginning.
+    pub fn first(&self) -> Anchor {
+        self.anchors.borrow().first().copied().unwrap_or_default()
+    }
+
+    /// Looks whether the clock has been set, or the system suspended, and so do all clones.
+    pub fn look(&self) {
+        if !self.live {
+            return;
+        }
+        let Ok((now, took)) = anchor(self.looked.get()) else { return };
+        if took.unsigned_abs() > STEP / 10 {
+            // Not now, with so much in between.
+            return;
+        }
+        let last = self.anchors.borrow().last().copied().unwrap_or_default();
+        if now.booted.abs_diff(last.booted) >= STEP || now.suspended.saturating_sub(last.suspended) >= STEP {
+            self.push(now);
+        }
+        self.looked.set(now.at);
+    }
+
+    /// Takes what was recorded when the clock was set, or the system suspended.
+    pub fn push(&self, anchor: Anchor) {
+        let mut anchors = self.anchors.borrow_mut();
+        if anchors.len() >= MOST_ANCHORS {
+            anchors.remove(1);
+        }
+        // (Not sorted, they could not be found.)
+        if anchors.last().is_none_or(|last| last.since <= anchor.since) {
+            anchors.push(anchor);
+        }
+    }
+
+    /// The anchors of times from `since` on.
+    pub fn anchors_since(&self, since: u64) -> Vec<Anchor> {
+        self.anchors.borrow().iter().filter(|anchor| anchor.since >= since).copied().collect()
+    }
+
+    /// The same, as it was at `boottime`, which is what it stays.
+    pub fn frozen(&self, boottime: u64) -> Self {
+        Self::of(self.anchor(boottime))
+    }
+
+    /// By how much the clock was set from `since` to `until`, in nanoseconds.
+    pub fn set_by(&self, since: u64, until: u64) -> i64 {
+        self.anchor(until).booted.saturating_sub(self.anchor(since).booted)
+    }
+
+    fn anchor(&self, boottime: u64) -> Anchor {
+        let anchors = self.anchors.borrow();
+        let behind = anchors.partition_point(|anchor| anchor.since <= boottime);
+        anchors.get(behind.saturating_sub(1)).copied().unwrap_or_default()
     }
 
     /// The time of day at `boottime`.
     pub fn timestamp(&self, boottime: u64) -> Timestamp {
-        Timestamp::from_nanosecond(self.booted + i128::from(boottime)).unwrap_or(Timestamp::MAX)
+        Timestamp::from_nanosecond(i128::from(self.anchor(boottime).booted) + i128::from(boottime))
+            .unwrap_or(Timestamp::MAX)
     }
 
-    /// CLOCK_BOOTTIME at `time`; 0 if that was before boot.
-    pub fn boottime(&self, time: Timestamp) -> u64 {
-        u64::try_from(time.as_nanosecond() - self.booted).unwrap_or(if time.as_nanosecond() < self.booted {
-            0
-        } else {
-            u64::MAX
+    /// For how long the system was suspended between two samples of a task that follow each other, in nanoseconds; 0 if it was not.
+    /// `step` is the time between the two before, if that is known.
+    ///
+    /// The module takes samples by CLOCK_MONOTONIC, which stands still meanwhile, and tells CLOCK_BOOTTIME, which does not. What
+    /// was before anybody looked can only be guessed: there is no sample for much longer than before, though the module counts none as
+    /// missed, and the system was suspended for so long at least. (It may be that sampling was stopped.)
+    pub fn suspended(&self, since: u64, until: u64, step: Option<u64>) -> u64 {
+        let length = until.saturating_sub(since);
+        let anchors = self.anchors.borrow();
+        let mut slept: u64 = 0;
+        for two in anchors.windows(2) {
+            let [before, after] = two else { continue };
+            let jump = after.suspended.saturating_sub(before.suspended);
+            // (Within one of these intervals: nothing is sampled meanwhile.)
+            if jump >= STEP && jump <= length && since < after.at && until > after.since {
+                slept = slept.saturating_add(jump);
+            }
+        }
+        let Some(first) = anchors.first() else { return slept };
+        if slept == 0 && until <= first.at.max(1) {
+            let more = length.saturating_sub(step.unwrap_or(length));
+            let much = step.is_some_and(|step| length >= step.saturating_mul(3).saturating_add(1_000_000_000));
+            // (The sample after it may be late, but by less than a period, or there would be another gap.)
+            let most = first.suspended.saturating_add(step.unwrap_or(0));
+            if much && more <= most {
+                slept = more.min(first.suspended);
+            }
+        }
+        slept.min(length)
+    }
+
+    /// Now, in CLOCK_BOOTTIME.
+    pub fn now(&self) -> u64 {
+        let now = if self.live { boottime().ok() } else { None };
+        now.unwrap_or_else(|| {
+            let since = Timestamp::now().as_nanosecond() - i128::from(self.anchor(u64::MAX).booted);
+            u64::try_from(since).unwrap_or(0)
         })
     }
 
-    /// CLOCK_BOOTTIME at `moment`.
-    pub fn at(&self, moment: Moment) -> u64 {
+    /// What `moment` means for samples.
+    pub fn bound(&self, moment: Moment) -> Bound {
         match moment {
-            Moment::At(time) => self.boottime(time),
+            Moment::At(time) => Bound::Wall(self.clone(), time),
+            // However the clock was set since.
+            Moment::Ago(duration) if self.live => {
+                Bound::Boot(self.now().saturating_sub(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+            }
             Moment::Ago(duration) => {
-                let now = Timestamp::now();
-                self.boottime(now.checked_sub(duration).unwrap_or(Timestamp::MIN))
+                Bound::Wall(self.clone(), Timestamp::now().checked_sub(duration).unwrap_or(Timestamp::MIN))
             }
         }
     }
@@ -138,16 +330,100 @@ mod tests {
         }
     }
 
+    const SECOND: u64 = 1_000_000_000;
+    const BOOTED: i64 = 1_795_795_200_000_000_000;
+
     #[test]
     fn the_time_of_day() {
-        let clock = Clock::new(Some(1_795_795_200_000_000_000)).unwrap();
+        let clock = Clock::new(Some(BOOTED)).unwrap();
         assert_eq!(rfc3339(clock.timestamp(1_234_567_890)), "2026-11-27T16:00:01.234Z");
         assert_eq!(rfc3339(clock.timestamp(0)), "2026-11-27T16:00:00.000Z");
         assert!(clock.timestamp(u64::MAX) > clock.timestamp(u64::MAX / 2));
-        assert_eq!(clock.at("2026-11-27T16:00:01Z".parse().unwrap()), 1_000_000_000);
-        assert_eq!(clock.at("2026-11-27T15:00:01Z".parse().unwrap()), 0);
+        let reached = |moment: &str, time| clock.bound(moment.parse().unwrap()).reached(time);
+        assert!(reached("2026-11-27T16:00:01Z", SECOND) && !reached("2026-11-27T16:00:01Z", SECOND - 1));
+        assert!(reached("2026-11-27T15:00:01Z", 0));
         let now = Clock::new(None).unwrap();
-        let ago = now.at(Moment::Ago(Duration::from_secs(1)));
-        assert!(ago < now.boottime(Timestamp::now()));
+        let ago = now.bound(Moment::Ago(Duration::from_secs(1)));
+        assert!(ago.reached(now.now()));
+        assert!(!now.bound(Moment::At(Timestamp::now() + Duration::from_secs(60))).reached(now.now()));
+        assert!(now.timestamp(now.now()).duration_until(Timestamp::now()).abs() < SignedDuration::from_secs(5));
+    }
+
+    fn an(since: u64, at: u64, hours: i64, suspended: u64) -> Anchor {
+        let booted = BOOTED + hours * 3600 * SECOND as i64;
+        Anchor { since: since * SECOND, at: at * SECOND, booted, suspended: suspended * SECOND }
+    }
+
+    #[test]
+    fn a_clock_that_is_set() {
+        let clock = Clock::of(an(5, 5, 0, 0));
+        let other = clock.clone();
+        clock.push(an(10, 11, 1, 0));
+        clock.push(an(20, 21, -2, 0));
+        let at = |second: u64| rfc3339(other.timestamp(second * SECOND));
+        assert_eq!(
+            [at(0), at(9), at(10), at(19), at(20)],
+            [
+                "2026-11-27T16:00:00.000Z",
+                "2026-11-27T16:00:09.000Z",
+                "2026-11-27T17:00:10.000Z",
+                "2026-11-27T17:00:19.000Z",
+                "2026-11-27T14:00:20.000Z"
+            ]
+        );
+        // By the clock as it was then.
+        let bound = other.bound("2026-11-27T17:00:00Z".parse().unwrap());
+        assert_eq!(
+            [0, 9, 10, 19, 20].map(|second| bound.reached(second * SECOND)),
+            [false, false, true, true, false]
+        );
+        let frozen = other.frozen(12 * SECOND);
+        assert_eq!(rfc3339(frozen.timestamp(25 * SECOND)), "2026-11-27T17:00:25.000Z");
+        assert_eq!(other.set_by(9 * SECOND, 25 * SECOND), -2 * 3600 * SECOND as i64);
+        assert_eq!(other.anchors_since(15 * SECOND).len(), 1);
+    }
+
+    #[test]
+    fn a_clock_that_nobody_sets_has_one_anchor() {
+        let clock = Clock::new(None).unwrap();
+        (0..100).for_each(|_| clock.look());
+        assert_eq!(clock.anchors_since(0).len(), 1);
+    }
+
+    #[test]
+    fn memory_of_a_clock_is_bounded() {
+        let clock = Clock::of(an(0, 0, 0, 0));
+        (1..10_000).for_each(|second| clock.push(an(second, second, second as i64 % 2, 0)));
+        assert_eq!(clock.anchors_since(0).len(), MOST_ANCHORS);
+        assert_eq!(clock.first(), an(0, 0, 0, 0));
+    }
+
+    #[test]
+    fn suspends() {
+        let clock = Clock::of(an(50, 50, 0, 100));
+        clock.push(an(60, 90, 0, 120));
+        let slept = |since: u64, until: u64, step: Option<u64>| {
+            clock.suspended(since * SECOND, until * SECOND, step.map(|step| step * SECOND)) / SECOND
+        };
+        // Of what was seen, it is known how long it was, whatever came before.
+        assert_eq!((slept(61, 82, None), slept(61, 82, Some(1)), slept(89, 110, Some(1))), (20, 20, 20));
+        assert_eq!((slept(60, 61, Some(1)), slept(82, 83, Some(1)), slept(95, 200, Some(1))), (0, 0, 0));
+        // Before that, nothing but a suspend is as long, unless sampling was stopped.
+        assert_eq!((slept(10, 40, Some(1)), slept(10, 40, None), slept(10, 13, Some(1))), (29, 0, 0));
+        assert_eq!(slept(10, 40, Some(15)), 0, "the period is as long");
+        let never = Clock::of(an(50, 50, 0, 0));
+        assert_eq!(never.suspended(10 * SECOND, 40 * SECOND, Some(SECOND)), 0, "the machine was never suspended");
+        let less = Clock::of(an(50, 50, 0, 20));
+        assert_eq!(less.suspended(10 * SECOND, 40 * SECOND, Some(SECOND)), 0, "nor for so long");
+    }
+
+    #[test]
+    fn offsets_of_a_time_namespace() {
+        let text = "monotonic       86400  500000000\nboottime       -3600         -1\n";
+        assert_eq!(Offsets::parse(text), Offsets { monotonic: 86_400_500_000_000, boottime: -3_600_000_000_001 });
+        assert_eq!(Offsets::parse("monotonic  0 0\nboottime  0 0\n"), Offsets::default());
+        for odd in ["", "boottime", "boottime x 1", "boottime 99999999999999999 0"] {
+            assert_eq!(Offsets::parse(odd), Offsets::default(), "{odd}");
+        }
     }
 }

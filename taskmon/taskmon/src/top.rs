@@ -48,6 +48,7 @@ use crate::output::Whole;
 use crate::output::many;
 use crate::rate::Point;
 use crate::rate::Series;
+use crate::source::Known;
 use crate::source::Source;
 use crate::times::Clock;
 
@@ -79,6 +80,7 @@ struct Live {
     refused: Instant,
     follow: Follow,
     series: Series,
+    clock: Clock,
     // What comes now, while the past is being read.
     now: Option<(Follow, Series)>,
     // Samples that were read of the past, and those that were there.
@@ -89,14 +91,15 @@ struct Live {
 }
 
 impl Live {
-    fn open(monitor: &Monitor, args: &Top) -> Result<Self, Failure> {
+    fn open(monitor: &Monitor, args: &Top, clock: Clock) -> Result<Self, Failure> {
         Ok(Self {
             monitor: monitor.clone(),
             chooser: Chooser::new(&args.selector)?,
             chosen: FxHashMap::default(),
             refused: Instant::now(),
             follow: monitor.follow()?,
-            series: Series::new(None),
+            series: Series::by_clock(None, clock.clone()),
+            clock,
             now: None,
             done: 0,
             all: 0,
@@ -142,6 +145,8 @@ impl Live {
     /// Reads for a while. Says whether there may be more already.
     fn read(&mut self, model: &mut Model) -> Result<bool, Failure> {
         let end = Instant::now() + SLICE;
+        // (It is the module's that may have been set since.)
+        self.clock.look();
         if let Some((follow, series)) = &mut self.now {
             follow.read(|sample| series.push(sample, |point| model.now(&point)))?;
         }
@@ -174,7 +179,7 @@ impl Live {
         if self.all > MUCH {
             let mut follow = self.monitor.follow()?;
             follow.skip()?;
-            self.now = Some((follow, Series::new(None)));
+            self.now = Some((follow, Series::by_clock(None, self.clock.clone())));
         }
         Ok(())
     }
@@ -235,10 +240,10 @@ impl Recorded {
         let end = Instant::now() + SLICE;
         let Self { source, series, over } = self;
         while !*over && Instant::now() < end {
-            let take = |sample: &Sample, name: Option<&str>| {
-                series.push(*sample, |point| model.recorded(&point, name));
+            let take = |sample: &Sample, known: &Known| {
+                series.push(*sample, |point| model.recorded(&point, known.name.as_deref(), known.process));
             };
-            *over = !source.read(take)?;
+            *over = !source.read_known(take)?;
         }
         model.reading = (!*over).then_some((model.read, 0));
         if *over {
@@ -282,22 +287,22 @@ pub fn top(root: Root, args: &Top, booted: Option<i64>) -> Result<(), Failure> {
     if let Some(path) = &args.input {
         let mut source = Source::file(path, &args.selector)?;
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        let mut model = Model::new(Origin::File(printable(&name)), source.clock(booted)?, args.sort);
+        let mut model = Model::new(Origin::File(printable(&name)), source.clock(), args.sort);
         model.period = source.head().map(|head| head.period);
         if once {
-            let mut recorded = Recorded { source, series: Series::new(None), over: false };
+            let mut recorded = Recorded { series: source.series(None), source, over: false };
             while recorded.read(&mut model)? {}
             recorded.source.demand()?;
             return write_frame(&mut model);
         }
         source.mute();
-        let recorded = Recorded { source, series: Series::new(None), over: false };
+        let recorded = Recorded { series: source.series(None), source, over: false };
         return watch(Feed::Recorded(Box::new(recorded)), &mut model, args.interval);
     }
     let monitor = Monitor::open(root)?;
     let clock = Clock::new(booted).map_err(|e| Failure::other("cannot read the clock", e))?;
-    let mut model = Model::new(Origin::Module, clock, args.sort);
-    let mut live = Live::open(&monitor, args)?;
+    let mut model = Model::new(Origin::Module, clock.clone(), args.sort);
+    let mut live = Live::open(&monitor, args, clock)?;
     model.chosen = !live.chooser.is_empty();
     live.look(&mut model)?;
     if once {

@@ -35,9 +35,17 @@ fn task(pid: u32, name: &'static str, ms: u64, mib: u64) -> Task {
 }
 
 fn record(path: &Path, tasks: &[Task]) {
+    record_threads(path, tasks, &[]);
+}
+
+/// The same, where some of the tasks are threads of others.
+fn record_threads(path: &Path, tasks: &[Task], threads: &[(u32, u32)]) {
     let mut writer = Writer::new(File::create(path).unwrap(), Head::default()).unwrap();
     for Task { pid, name, .. } in tasks {
         writer.name(Id { pid: *pid, start: 9 }, name.as_bytes()).unwrap();
+    }
+    for &(pid, process) in threads {
+        writer.thread(Id { pid, start: 9 }, process).unwrap();
     }
     for seq in 0..=10 {
         for Task { pid, ms, mib, missing, .. } in tasks {
@@ -53,7 +61,7 @@ fn record(path: &Path, tasks: &[Task]) {
             }
         }
     }
-    writer.end(&End { why: Why::Stopped, time: 20_000_000_000, status: None }).unwrap();
+    writer.end(&End { why: Why::Stopped, time: 20_000_000_000, status: None, peak: None }).unwrap();
 }
 
 struct Pair(tempfile::TempDir);
@@ -77,6 +85,24 @@ impl Pair {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         (text(output.stdout), text(output.stderr), output.status.code().unwrap())
     }
+}
+
+#[test]
+fn a_thread_of_a_process_adds_nothing() {
+    let (app, other) = (|| task(7, "app", 400, 90), || task(8, "other", 100, 10));
+    let tasks = || [app(), task(17, "app", 300, 90), task(18, "worker", 100, 90), other(), task(19, "app", 50, 5)];
+    let pair = Pair::new(&[app(), other(), task(19, "app", 50, 5)], &[]);
+    // Two threads of process 7, of which one has a name of its own, and one of a process that was not recorded.
+    record_threads(&pair.0.path().join("after"), &tasks(), &[(17, 7), (18, 7), (19, 6)]);
+    let (csv, _, status) = pair.said(&["--format", "csv", "--max-increase", "cpu=0%", "--max-increase", "minflt=0%"]);
+    assert_eq!(status, 0, "{csv}");
+    assert!(csv.contains("(all)") && !csv.contains("worker"), "{csv}");
+    let (table, _, _) = pair.said(&[]);
+    assert!(table.ends_with("# after: 2 threads are counted as part of their processes\n"), "{table}");
+    // Whoever asks for the thread alone gets it.
+    record_threads(&pair.0.path().join("before"), &tasks(), &[(17, 7), (18, 7), (19, 6)]);
+    let (csv, _, status) = pair.said(&["--format", "csv", "--name", "worker"]);
+    assert!(status == 0 && csv.contains("worker,user,ns,1000000000,1000000000,"), "{csv}");
 }
 
 #[test]

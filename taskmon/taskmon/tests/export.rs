@@ -188,8 +188,19 @@ fn a_life_is_followed() {
     fake.tasks(&[task(7, 1, 'S', 7_500_000_000, "sh"), task(8, LATER, 'R', 3_000_000_000, odd)]);
     let text = get(&address);
     assert_eq!(value(&text, "taskmonitor_cpu_seconds_total{name=\"sh\",mode=\"user\"}"), Some("2.5"));
-    assert_eq!(value(&text, r#"taskmonitor_cpu_seconds_total{name="a\"b\\ c",mode="user"}"#), Some("3"));
-    assert_eq!(value(&text, r#"taskmonitor_page_faults_total{name="a\"b\\ c",kind="minor"}"#), Some("30"));
+    // A series that is new begins with 0: what it counts later is an increase.
+    let (odd_user, odd_minor) = (
+        r#"taskmonitor_cpu_seconds_total{name="a\"b\\ c",mode="user"}"#,
+        r#"taskmonitor_page_faults_total{name="a\"b\\ c",kind="minor"}"#,
+    );
+    assert_eq!((value(&text, odd_user), value(&text, odd_minor)), (Some("0"), Some("0")));
+    let again = get(&address);
+    assert_eq!((value(&again, odd_user), value(&again, odd_minor)), (Some("3"), Some("30")));
+    // Another client has not seen it yet.
+    let other = || http(&address, "GET /metrics HTTP/1.1\nUser-Agent: another\n\n").1;
+    assert_eq!(http(&address, "HEAD /metrics HTTP/1.1\nUser-Agent: another\n\n").1, "");
+    assert_eq!(value(&other(), odd_user), Some("0"));
+    assert_eq!(value(&other(), odd_user), Some("3"));
     assert_eq!(value(&text, "taskmonitor_samples_total{name=\"sh\"}"), Some("2"));
     assert_eq!(value(&text, "taskmonitor_period_seconds"), Some("1"));
     assert_eq!(value(&text, "taskmonitor_exporter_samples_read_total"), Some("3"));
@@ -212,12 +223,118 @@ fn series_by_pid() {
         task(7, LATER, 'S', 1_000_000_000, "sh"),
         task(9, LATER, 'S', 2_000_000_000, "sh"),
     ]);
+    let nine = "taskmonitor_cpu_seconds_total{name=\"sh\",pid=\"9\",mode=\"user\"}";
+    assert_eq!(value(&get(&address), nine), Some("0"));
     let text = get(&address);
     assert_eq!(value(&text, "taskmonitor_cpu_seconds_total{name=\"sh\",pid=\"7\",mode=\"user\"}"), Some("1"));
     assert_eq!(value(&text, "taskmonitor_tasks{name=\"sh\",pid=\"7\"}"), Some("1"));
     assert_eq!(value(&text, "taskmonitor_cpu_seconds_total{name=\"sh\",pid=\"9\",mode=\"user\"}"), Some("2"));
     check(&text);
     assert_eq!(running.stop(Signal::SIGINT).0, Some(0));
+}
+
+#[test]
+fn a_thread_of_a_process_adds_nothing() {
+    let fake = Fake::new();
+    let of = |line: String, tgid: u32| line.replace(" comm ", &format!(" tgid {tgid} comm "));
+    let tasks = |usr: u64, state| {
+        let second = 1_000_000_000;
+        [
+            of(task(20, 2, state, 3 * usr * second, "app"), 20),
+            of(task(21, 3, state, usr * second, "app"), 20),
+            of(task(22, 3, state, usr * second, "worker"), 20),
+            of(task(31, 3, state, usr * second, "lone"), 30),
+        ]
+    };
+    fake.tasks(&tasks(1, 'S'));
+    let (running, address, _stderr) = listening(&fake, &[]);
+    let (pids, pids_address, _pids_stderr) = listening(&fake, &["--pid"]);
+    let user = |text: &str, name: &str| {
+        value(text, &format!("taskmonitor_cpu_seconds_total{{name=\"{name}\",mode=\"user\"}}")).map(str::to_owned)
+    };
+    for (usr, state, app, lone) in [(1, 'S', "0", "0"), (5, 'S', "12", "4"), (6, 'X', "15", "5")] {
+        fake.tasks(&tasks(usr, state));
+        let text = get(&address);
+        assert_eq!((user(&text, "app").as_deref(), user(&text, "lone").as_deref()), (Some(app), Some(lone)));
+        assert_eq!(user(&text, "worker"), None);
+        let (processes, memory) = if state == 'X' { ("0", "0") } else { ("1", "4096") };
+        assert_eq!(value(&text, "taskmonitor_tasks{name=\"app\"}"), Some(processes));
+        assert_eq!(value(&text, "taskmonitor_resident_memory_bytes{name=\"app\"}"), Some(memory));
+        let text = get(&pids_address);
+        let thread = "taskmonitor_cpu_seconds_total{name=\"worker\",pid=\"22\",process=\"20\",mode=\"user\"}";
+        assert_eq!(value(&text, thread), Some(lone));
+    }
+    assert_eq!(running.stop(Signal::SIGTERM).0, Some(0));
+    assert_eq!(pids.stop(Signal::SIGTERM).0, Some(0));
+}
+
+#[test]
+fn hosts_and_ports() {
+    let fake = Fake::new();
+    for host in ["localhost:0", ":0", "[::1]:0", "127.0.0.1:0"] {
+        let mut running = Running(fake.command(&["--listen", host]).spawn().unwrap());
+        let mut stderr = BufReader::new(running.0.stderr.take().unwrap());
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        if host.starts_with("[::1]") && line.contains("cannot listen on [::1]:0") {
+            // (This machine has no IPv6.)
+            continue;
+        }
+        let address =
+            line.trim_end().strip_prefix("taskmon: serving http://").and_then(|l| l.strip_suffix("/metrics"));
+        let address = address.unwrap_or_else(|| panic!("{line}"));
+        let address = address.replace("[::]", "127.0.0.1").replace("0.0.0.0", "127.0.0.1");
+        assert!(get(&address).contains("taskmonitor_tasks"));
+        assert_eq!(running.stop(Signal::SIGTERM).0, Some(0));
+    }
+    for (host, text) in [
+        ("9898", "expected HOST:PORT"),
+        ("::1:9898", "an IPv6 address needs brackets"),
+        ("localhost:http", "\"http\" is not a port"),
+        ("http://localhost:9898", "is neither an address nor the name of a host"),
+    ] {
+        let output = fake.command(&["--listen", host]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && said.contains(text), "{host}: {said}");
+    }
+}
+
+#[test]
+fn only_a_file_of_its_own_is_replaced() {
+    let fake = Fake::new();
+    let folder = tempfile::tempdir().unwrap();
+    let (path, target) = (folder.path().join("a.prom"), folder.path().join("target"));
+    let refused = |path: &Path| {
+        let mut running = textfile(&fake, path);
+        let status = wait_for("a refusal", || running.0.try_wait().unwrap());
+        let mut said = String::new();
+        running.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert!(status.code() == Some(1) && said.contains("is not a file of taskmon export"), "{said}");
+    };
+    fs::write(&path, "# HELP node_load1 1m load average.\n").unwrap();
+    refused(&path);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "# HELP node_load1 1m load average.\n");
+    fs::remove_file(&path).unwrap();
+    fs::write(&target, "dear").unwrap();
+    std::os::unix::fs::symlink(&target, &path).unwrap();
+    refused(&path);
+    assert_eq!(fs::read_to_string(&target).unwrap(), "dear");
+    fs::remove_file(&path).unwrap();
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    refused(&path);
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    refused(&path);
+    fs::remove_dir(&path).unwrap();
+    // What a killed one has left.
+    fs::write(&path, "# HELP taskmonitor_cpu_seconds_total old\n").unwrap();
+    let running = textfile(&fake, &path);
+    wait_for("the file", || fs::read_to_string(&path).ok().filter(|text| text.contains("exporter_build_info")));
+    // Something else takes its place meanwhile: that stays, and is told of.
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    let (status, said) = running.stop(Signal::SIGTERM);
+    assert!(status == Some(1) && said.contains("is not a file of taskmon export") && path.is_dir(), "{said}");
 }
 
 #[test]

@@ -28,10 +28,13 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use taskmonitor::Id;
 use taskmonitor::Sample;
+use taskmonitor::State;
+use taskmonitor_recording::Anchor;
 use taskmonitor_recording::Counts;
 use taskmonitor_recording::Damage;
 use taskmonitor_recording::End;
 use taskmonitor_recording::Event;
+use taskmonitor_recording::Exec;
 use taskmonitor_recording::Head;
 use taskmonitor_recording::Lost;
 use taskmonitor_recording::Reader;
@@ -178,6 +181,7 @@ fn a_file_shows_what_the_module_shows() {
     for (args, text) in [
         (&["show", "-i", path, "999"][..], "a.rec matches PID 999"),
         (&["show", "-i", path, "--user", "0"], "which has only PIDs and names of tasks"),
+        (&["show", "-i", path, "--cmdline", "/a/"], "which has only PIDs and names of tasks"),
         (&["show", "-i", path, "--children", "267"], "which has only PIDs and names of tasks"),
         (&["show", "-i", "/proc/self/status"], "is not a recording of taskmon"),
         (&["show", "-i", "/"], "is not a recording of taskmon"),
@@ -463,9 +467,33 @@ fn tasks_that_were_removed_count_once() {
 }
 
 #[test]
+fn threads_are_told_from_processes() {
+    let system = recorded();
+    let tasks = system.read(TASKS);
+    system.write(
+        TASKS,
+        &tasks.replace(" comm busy", " tgid 300 comm busy").replace(" comm idle", " tgid 300 comm idle"),
+    );
+    let (path, _) = record(&system, &[], 17);
+    let id = Id { pid: 267, start: 267_000_000_000 };
+    let (events, _) = events(&path);
+    let threads: Vec<&Event> = events.iter().filter(|event| matches!(event, Event::Thread { .. })).collect();
+    assert_eq!(threads, [&Event::Thread { id, process: 300 }]);
+    // Before its first sample.
+    let first = |what: fn(&Event) -> bool| events.iter().position(what).unwrap();
+    assert!(first(|event| matches!(event, Event::Thread { .. })) < first(|event| matches!(event, Event::Sample(_))));
+}
+
+const END: taskmonitor_recording::End =
+    taskmonitor_recording::End { why: taskmonitor_recording::Why::Stopped, time: 0, status: None, peak: None };
+
+#[test]
 fn only_a_new_file_or_a_recording() {
     let system = recorded();
     let path = system.path("a.rec");
+    record(&system, &[], 17);
+    let good = system.path("good.rec");
+    fs::rename(&path, &good).unwrap();
     let refused = |text: &str| {
         let (_, err, status) = system.said(&["record", "-o", path.to_str().unwrap()]);
         assert!(err.contains(text) && err.lines().count() == 1 && status == 1, "{err}");
@@ -484,6 +512,44 @@ fn only_a_new_file_or_a_recording() {
     refused("it is a symbolic link");
     assert!(!system.path("precious").exists());
     fs::remove_file(&path).unwrap();
+    // A recording, but not one that is understood: of a format that is newer, of a taskmon that is newer, without a head, cut
+    // within its version, or with something else behind the magic bytes.
+    let start = taskmonitor_recording::beginning();
+    let magic = start.get(..8).unwrap();
+    let headed = |taskmon: &str| {
+        let head =
+            taskmonitor_recording::Head { taskmon: taskmon.to_owned(), ..taskmonitor_recording::Head::default() };
+        taskmonitor_recording::Writer::new(Vec::new(), head).unwrap().end(&END).unwrap()
+    };
+    for (text, why) in [
+        ([magic, &99_u32.to_le_bytes(), b"new"].concat(), "a recording of format version 99, which is newer"),
+        (headed("999.0.0"), "a recording of taskmon 999.0.0, which is newer"),
+        ([&start[..], b"no chunk"].concat(), "cannot be read as a recording"),
+        ([magic, &[0; 4]].concat(), "cannot be read as a recording"),
+        ([magic, &[9]].concat(), "is not a recording"),
+        (b"\x8bTMRECORD\n".to_vec(), "is not a recording"),
+    ] {
+        fs::write(&path, &text).unwrap();
+        refused(why);
+        assert_eq!(fs::read(&path).unwrap(), text);
+        // No other output replaces it either.
+        for args in [["csv", "-o"], ["plot", "-o"]] {
+            let (_, err, status) =
+                system.said(&[args[0], "-i", good.to_str().unwrap(), args[1], path.to_str().unwrap()]);
+            assert!(
+                !text.starts_with(magic) || status == 1 && err.contains("is a recording"),
+                "{args:?}: {status} {err}"
+            );
+            if text.starts_with(magic) {
+                assert_eq!(fs::read(&path).unwrap(), text);
+            }
+        }
+    }
+    // One of an older taskmon, and what a recorder leaves that is killed at once.
+    for text in [headed("0.0.1"), magic.to_vec(), start] {
+        fs::write(&path, text).unwrap();
+        record(&system, &[], 17);
+    }
     // An empty one, as mktemp makes, and a recording, which others could read.
     fs::write(&path, "").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
@@ -739,11 +805,13 @@ fn known(system: &System) -> PathBuf {
     let head = Head {
         booted: BOOTED.parse().unwrap(),
         began: 100_000_000_000,
+        suspended: 0,
         period: Duration::from_millis(1000),
         module: "0.1.0".to_owned(),
         taskmon: "0.1.0".to_owned(),
         kernel: "6.12.48+deb13-amd64".to_owned(),
         command: Some("make \u{1b}[31m".to_owned()),
+        exec: None,
     };
     let mut writer = Writer::new(Vec::new(), head).unwrap();
     let recorded = recorded();
@@ -755,7 +823,7 @@ fn known(system: &System) -> PathBuf {
         writer.sample(&Sample::parse(line.as_bytes()).unwrap()).unwrap();
     }
     writer.lost(&[Lost { id: id(267), count: 2, before: 6, reason: Reason::Evicted }]).unwrap();
-    let end = End { why: Why::Command, time: 110_000_000_000, status: Some(2) };
+    let end = End { why: Why::Command, time: 110_000_000_000, status: Some(2), peak: None };
     let path = system.path("known.rec");
     fs::write(&path, writer.end(&end).unwrap()).unwrap();
     path
@@ -785,6 +853,110 @@ fn what_is_in_it() {
     assert_eq!(fs::read(path).unwrap(), before);
 }
 
+/// Of a command that began half a second before its first sample, whose machine's clock was set by an hour in the sixth second, and
+/// which was suspended in the ninth.
+fn with_clocks(system: &System) -> PathBuf {
+    let id = Id { pid: 267, start: 267_000_000_000 };
+    let sample = |second: u64| Sample::parse(line(267, second, second, 400 * (second + 1), 4096).as_bytes()).unwrap();
+    let second = |second: u64| 100_000_000_000 + 1_000_000_000 * second;
+    let booted: i64 = BOOTED.parse().unwrap();
+    let hour = 3_600_000_000_000;
+    let head = Head { booted, began: second(0) - 700_000_000, suspended: 5, ..Head::default() };
+    let mut writer = Writer::new(Vec::new(), head).unwrap();
+    writer.exec(Exec { id, time: second(0) - 500_000_000, seq: 0 }).unwrap();
+    writer.name(id, b"make").unwrap();
+    (0..6).for_each(|at| writer.sample(&Sample { seq: at + 1, ..sample(at) }).unwrap());
+    let set = Anchor { since: second(5) + 500_000, at: second(5) + 900_000, booted: booted + hour, suspended: 5 };
+    writer.clock(&[set]).unwrap();
+    (6..9).for_each(|at| writer.sample(&Sample { seq: at + 1, ..sample(at) }).unwrap());
+    let slept = Anchor { since: second(8) + 500, at: second(68), suspended: 59_000_000_005, ..set };
+    writer.clock(&[slept]).unwrap();
+    writer.sample(&Sample { seq: 10, ..sample(68) }).unwrap();
+    let last = Sample { seq: 11, state: State::EXITED, rss: 0, mm_users: 0, ..sample(69) };
+    writer.sample(&last).unwrap();
+    let end = End { why: Why::Command, time: second(70), status: Some(0), peak: Some(5 << 20) };
+    let path = system.path("clocks.rec");
+    fs::write(&path, writer.end(&end).unwrap()).unwrap();
+    path
+}
+
+#[test]
+fn clocks() {
+    let system = System::new();
+    let path = with_clocks(&system);
+    let path = path.to_str().unwrap();
+    let show = |args: &[&str]| {
+        let args = [&["show", "-i", path, "--format", "csv", "--fields", "time,cpu,suspended_ns"], args].concat();
+        let (out, err, status) = system.said(&args);
+        assert_eq!((err.as_str(), status), ("", 0));
+        out.lines().skip(1).map(str::to_owned).collect::<Vec<String>>()
+    };
+    let all = show(&[]);
+    assert_eq!(
+        all,
+        [
+            // Since the beginning of the command; an hour later from the sixth second on; and without a rate over the suspend.
+            "2026-11-27T16:01:40.000Z,88.000,0",
+            "2026-11-27T16:01:41.000Z,44.000,0",
+            "2026-11-27T16:01:42.000Z,44.000,0",
+            "2026-11-27T16:01:43.000Z,44.000,0",
+            "2026-11-27T16:01:44.000Z,44.000,0",
+            "2026-11-27T16:01:45.000Z,44.000,0",
+            "2026-11-27T17:01:46.000Z,44.000,0",
+            "2026-11-27T17:01:47.000Z,44.000,0",
+            "2026-11-27T17:01:48.000Z,44.000,0",
+            "2026-11-27T17:02:48.000Z,,59000000000",
+            "2026-11-27T17:02:49.000Z,44.000,0",
+        ]
+    );
+    assert_eq!(show(&["--since", "2026-11-27T17:00:00Z"]), &all[6..]);
+    assert_eq!(show(&["--until", "2026-11-27T17:00:00Z"]), &all[..6]);
+    let table = system.said(&["show", "-i", path]).0;
+    assert!(
+        table.contains("\n# pid 267: the machine was suspended for 59.0 s, or sampling was stopped\n"),
+        "{table}"
+    );
+    let info = system.said(&["info", "-i", path]).0;
+    assert!(info.contains("\n    clock  set by +1:00:00, to 2026-11-27T17:01:45.000Z\n"), "{info}");
+    assert!(info.contains("\n    clock  suspended for 59.0 s, until 2026-11-27T17:02:48.000Z\n"), "{info}");
+    assert!(info.contains("\n peak RSS  5.0MiB, by the kernel\n"), "{info}");
+    // All CPU time since the beginning.
+    assert!(info.lines().last().unwrap().contains("30.80"), "{info}");
+    let plot = system.said(&["plot", "--ascii", "-i", path]).0;
+    assert!(plot.contains("the clock was set by +60 min"), "{plot}");
+    let svg = system.said(&["plot", "-o", "-", "-i", path]).0;
+    assert!(svg.contains("not monitored, or suspended"), "{svg}");
+    let top = system.said(&["top", "--batch", "-i", path]).0;
+    assert!(top.contains("2026-11-27 17:02:49Z"), "{top}");
+}
+
+/// The last sample is all that there is of a command that was shorter than the period.
+#[test]
+fn a_short_command() {
+    let system = System::new();
+    let id = Id { pid: 267, start: 267_000_000_000 };
+    let mut writer = Writer::new(Vec::new(), Head { booted: BOOTED.parse().unwrap(), ..Head::default() }).unwrap();
+    writer.exec(Exec { id, time: 100_000_000_267, seq: 0 }).unwrap();
+    writer.name(id, b"make").unwrap();
+    let sample = Sample::parse(line(267, 1, 1, 500, 0).as_bytes()).unwrap();
+    writer.sample(&Sample { state: State::EXITED, mm_users: 0, ..sample }).unwrap();
+    let end = End { why: Why::Command, time: 101_000_000_267, status: Some(0), peak: None };
+    let path = system.path("short.rec");
+    fs::write(&path, writer.end(&end).unwrap()).unwrap();
+    let path = path.to_str().unwrap();
+    let info = system.said(&["info", "-i", path, "--format", "ndjson"]).0;
+    assert!(info.contains("\"cpu_seconds\":0.55") && info.contains("\"peak_rss_bytes\":null"), "{info}");
+    let csv = system.said(&["csv", "-i", path]).0;
+    assert!(csv.lines().nth(1).unwrap().contains(",X,500000000,50000000,0,50,"), "{csv}");
+    assert!(csv.lines().nth(1).unwrap().contains(",1000000000,55.000,50.000,5.000,"), "{csv}");
+    let (plot, err, status) = system.said(&["plot", "--ascii", "-i", path]);
+    assert_eq!((err.as_str(), status), ("", 0));
+    assert!(plot.contains("55 %") && plot.contains("unknown") && !plot.contains("0 B"), "{plot}");
+    let svg = system.said(&["plot", "-o", "-", "-i", path]).0;
+    assert!(svg.contains("memory unknown") && svg.contains(">peak unknown<"), "{svg}");
+    assert!(!svg.contains("memory 0 B") && !svg.contains("peak 0 B"), "{svg}");
+}
+
 #[test]
 fn a_task_that_was_chosen_by_its_name_stays_so() {
     let system = System::new();
@@ -798,6 +970,34 @@ fn a_task_that_was_chosen_by_its_name_stays_so() {
     writer.flush().unwrap();
     let args = ["show", "-i", path.to_str().unwrap(), "--format", "csv", "--fields", "name", "--name", "make"];
     assert_eq!(system.said(&args), ("name\nmake\ncc1\n".to_owned(), String::new(), 0));
+}
+
+#[test]
+fn a_recording_has_names_as_the_kernel_keeps_them() {
+    let system = System::new();
+    let path = system.path("a.rec");
+    let mut writer = Writer::new(fs::File::create(&path).unwrap(), Head::default()).unwrap();
+    for (pid, name) in [(1, "a-very-long-nam"), (2, "kworker/0:1"), (3, "kworker/0:1H")] {
+        let sample = Sample::parse(line(pid, pid, 0, 1, 1).as_bytes()).unwrap();
+        writer.name(sample.id(), name.as_bytes()).unwrap();
+        writer.sample(&sample).unwrap();
+    }
+    writer.flush().unwrap();
+    let shown = |name: &str| {
+        system.said(&["show", "-i", path.to_str().unwrap(), "--format", "csv", "--fields", "pid", "--name", name])
+    };
+    let said = |name: &str, part: &str| {
+        format!("taskmon: a recording has at most 15 bytes of a name: --name {name} selects all tasks named {part}\n")
+    };
+    for (name, pid, part) in [
+        ("a-very-long-name-indeed", "1", Some("a-very-long-nam")),
+        ("a-very-long-nam", "1", None),
+        ("kworker/0:1-events", "2", Some("kworker/0:1")),
+        ("kworker/0:1H", "3", None),
+    ] {
+        let err = part.map(|part| said(name, part)).unwrap_or_default();
+        assert_eq!(shown(name), (format!("pid\n{pid}\n"), err, 0), "{name}");
+    }
 }
 
 #[test]

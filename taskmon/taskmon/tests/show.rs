@@ -9,6 +9,7 @@ mod common;
 use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Stdio;
 
 use common::System;
@@ -167,13 +168,242 @@ fn a_single_thread_is_chosen_by_what_its_process_is() {
     assert_eq!((out.lines().count(), err.as_str(), status), (1, "", 0));
 }
 
+/// A process, its program's arguments and file.
+fn program(system: &System, pid: u32, comm: &str, arguments: &str, executable: &str) {
+    system.process(pid, 1, comm, "/");
+    system.write(&format!("proc/{pid}/cmdline"), arguments);
+    if !executable.is_empty() {
+        std::os::unix::fs::symlink(executable, system.path(&format!("proc/{pid}/exe"))).unwrap();
+    }
+}
+
+/// A kernel thread: /proc has more of its name than the module.
+fn kernel_thread(system: &System, pid: u32, name: &str) {
+    let zeros = ["0"; 42].join(" ");
+    system.write(&format!("proc/{pid}/stat"), &format!("{pid} ({name}) S 2 0 0 0 -1 2129984 {zeros}\n"));
+    system.write(&format!("proc/{pid}/cgroup"), "0::/\n");
+    system.write(&format!("proc/{pid}/cmdline"), "");
+}
+
+/// The PIDs that are added, or what is said.
+fn added(system: &System, args: &[&str]) -> String {
+    let (out, err, status) = system.said(&[&["add"], args].concat());
+    if status != 0 {
+        assert_eq!((out.as_str(), status), ("", 1));
+        return err;
+    }
+    assert_eq!(err, "");
+    out.lines().map(|line| line.strip_suffix(": added").unwrap()).collect::<Vec<_>>().join(" ")
+}
+
+/// PIDs in the order in which a folder happens to have them.
+fn sorted(pids: &str) -> Vec<&str> {
+    let mut pids: Vec<&str> = pids.split(' ').collect();
+    pids.sort_unstable();
+    pids
+}
+
 #[test]
-fn names_are_cut_as_the_kernel_cuts_them() {
+fn a_name_longer_than_a_comm_is_that_of_a_program() {
     let system = System::new();
-    system.process(7, 1, "a-very-long-nam", "/");
-    let (out, err, status) = system.said(&["add", "--name", "a-very-long-name-indeed"]);
-    assert_eq!((out.as_str(), err.as_str(), status), ("7: added\n", "", 0));
-    assert_eq!(system.read("sys/kernel/taskmonitor"), "7\n");
+    program(&system, 3, "a-very-long-nam", "/opt/a-very-long-name-indeed\0-x\0", "/opt/a-very-long-name-indeed");
+    program(&system, 4, "a-very-long-nam", "/opt/a-very-long-name-instead\0", "/opt/a-very-long-name-instead");
+    program(&system, 5, "a-very-long-nam", "", "/opt/a-very-long-name-indeed (deleted)");
+    program(&system, 6, "a-very-long-nam", "python3\0/opt/a-very-long-name-indeed\0", "/usr/bin/python3");
+    program(&system, 7, "main", "/opt/a-very-long-name-indeed\0", "/opt/a-very-long-name-indeed");
+    program(&system, 8, "a-very-long-nam", "", "");
+    assert_eq!(sorted(&added(&system, &["--name", "a-very-long-name-indeed"])), ["3", "5", "6"]);
+    assert_eq!(added(&system, &["--name", "a-very-long-name-instead"]), "4");
+    assert_eq!(sorted(&added(&system, &["--name", "a-very-long-nam"])), ["3", "4", "5", "6", "8"]);
+    let said = "taskmon: no process matches --name a-very-long-name; the kernel keeps 15 bytes of a-very-long-name: to \
+                select every task with this part as its name: --name a-very-long-nam\n";
+    assert_eq!(added(&system, &["--name", "a-very-long-name"]), said);
+    // Among monitored tasks it is the same; one that has exited only has its comm.
+    let task = |pid: u32, state: char, comm: &str| {
+        format!(
+            "pid {pid} start 5 state {state} threads 1 samples 0 taken 0 evicted 0 reclaimed 0 missed 0 usr 0 sys 0 \
+             time 0 rss 0 mm_users 1 comm {comm}\n"
+        )
+    };
+    let tasks = task(3, 'S', "a-very-long-nam") + &task(4, 'S', "a-very-long-nam") + &task(5, 'X', "a-very-long-nam");
+    system.write("sys/kernel/debug/taskmonitor_tasks", &tasks);
+    let removed = |name: &str| system.said(&["remove", "--name", name]).0;
+    assert_eq!(removed("a-very-long-name-indeed"), "3: removed\n");
+    assert_eq!(removed("a-very-long-nam"), "3: removed\n4: removed\n5: removed\n");
+    assert_eq!(removed("a-very-long-name"), "");
+}
+
+#[test]
+fn kernel_threads_are_chosen_by_each_of_their_names() {
+    let system = System::new();
+    kernel_thread(&system, 20, "rcu_tasks_trace_kthread");
+    kernel_thread(&system, 21, "kworker/0:1-mm_percpu_wq");
+    kernel_thread(&system, 22, "kworker/0:1H-kblockd");
+    kernel_thread(&system, 23, "kworker/R-ext4-rsv-conversion");
+    kernel_thread(&system, 24, "kworker/u1000:12+flush-8:0");
+    // Not one, whatever its name is.
+    program(&system, 30, "kworker/0:1", "/tmp/kworker/0:1\0", "/tmp/miner");
+    let names = [
+        ("rcu_tasks_trace_kthread", "20"),
+        ("rcu_tasks_trace", "20"),
+        ("[rcu_tasks_trace_kthread]", "20"),
+        ("/_kthread$/", "20"),
+        ("kworker/0:1-mm_percpu_wq", "21"),
+        ("kworker/0:1+events", "21"),
+        ("/mm_percpu/", "21"),
+        ("kworker/0:1H", "22"),
+        ("kworker/R-ext4-rsv-conversion", "23"),
+        ("kworker/R-ext4-", "23"),
+        ("kworker/u1000:12-events_unbound", "24"),
+        ("kworker/u1000:1", "24"),
+    ];
+    for (name, pid) in names {
+        assert_eq!(added(&system, &["--name", name]), pid, "{name}");
+    }
+    assert_eq!(sorted(&added(&system, &["--name", "kworker/0:1"])), ["21", "30"]);
+    assert_eq!(added(&system, &["--name", "kworker/R-ext4"]), "taskmon: no process matches --name kworker/R-ext4\n");
+    // The module keeps less, and the names that select these tasks are the same.
+    let task = |pid: u32, comm: &str| {
+        format!(
+            "pid {pid} start 5 state S threads 1 samples 0 taken 0 evicted 0 reclaimed 0 missed 0 usr 0 sys 0 time 0 \
+             rss 0 mm_users 1 comm {comm}\n"
+        )
+    };
+    let tasks = task(20, "rcu_tasks_trace")
+        + &task(21, "kworker/0:1")
+        + &task(22, "kworker/0:1H")
+        + &task(23, "kworker/R-ext4-")
+        + &task(24, "kworker/u1000:1")
+        + &task(30, "kworker/0:1");
+    system.write("sys/kernel/debug/taskmonitor_tasks", &tasks);
+    for (name, pid) in names {
+        assert_eq!(system.said(&["remove", "--name", name]).0, format!("{pid}: removed\n"), "{name}");
+    }
+}
+
+#[test]
+fn names_are_taken_as_they_are_printed() {
+    let system = System::new();
+    // Nine of these: the kernel cuts the eighth.
+    let half = &"ééééééééé".as_bytes()[..15];
+    let zeros = ["0"; 45].join(" ");
+    let stat = [b"7 (", half, format!(") S 1 7 7 {zeros}\n").as_bytes()].concat();
+    std::fs::create_dir_all(system.path("proc/7")).unwrap();
+    std::fs::write(system.path("proc/7/stat"), stat).unwrap();
+    system.process(8, 1, "ééééééé", "/");
+    system.process(9, 1, "a\u{1b}b", "/");
+    for name in ["ééééééé\u{fffd}", "ééééééé?"] {
+        assert_eq!(added(&system, &["--name", name]), "7", "{name}");
+    }
+    assert_eq!(added(&system, &["--name", "ééééééé"]), "8");
+    assert_eq!(added(&system, &["--name", "a?b"]), "9");
+    let mut command = system.taskmon();
+    command.args(["add", "--name"]).arg(std::ffi::OsStr::from_bytes(half));
+    assert_eq!(String::from_utf8_lossy(&command.output().unwrap().stdout), "7: added\n");
+    // What it comes from is not known here.
+    let err = added(&system, &["--name", "ééééééééé"]);
+    assert!(err.ends_with(": --name 'ééééééé\u{fffd}'\n"), "{err}");
+    system.write("proc/7/cmdline", "ééééééééé\0");
+    assert_eq!(added(&system, &["--name", "ééééééééé"]), "7");
+}
+
+#[test]
+fn processes_are_chosen_by_their_command_lines() {
+    let system = recorded();
+    program(&system, 267, "java", "/usr/bin/java\0-Xmx1g\0-jar\0/srv/app one.jar\0", "/usr/bin/java");
+    program(&system, 268, "java", "/usr/bin/java\0-jar\0/srv/two.jar\0", "/usr/bin/java");
+    // It has exited, and another process has its number.
+    program(&system, 312, "java", "/usr/bin/java\0-jar\0/srv/two.jar\0", "/usr/bin/java");
+    kernel_thread(&system, 2, "kthreadd");
+    assert_eq!(added(&system, &["--cmdline", "/-jar .*one[.]jar$/"]), "267");
+    assert_eq!(sorted(&added(&system, &["--cmdline", "/[.]jar$/"])), ["267", "268", "312"]);
+    assert_eq!(added(&system, &["--cmdline", "/usr/bin/java -Xmx1g -jar /srv/app one.jar"]), "267");
+    assert_eq!(sorted(&added(&system, &["--cmdline", "/one/", "--cmdline", "/two/"])), ["267", "268", "312"]);
+    assert_eq!(
+        added(&system, &["--cmdline", "/.*/", "--name", "kthreadd"]),
+        "taskmon: no process matches --name kthreadd --cmdline /.*/\n"
+    );
+    assert_eq!(
+        added(&system, &["--cmdline", "/usr/bin/java"]),
+        "taskmon: no process matches --cmdline /usr/bin/java\n"
+    );
+    let listed = |args: &[&str]| {
+        let (out, _, _) = system.said(&[&["list", "--format", "csv"], args].concat());
+        out.lines().skip(1).map(|line| line.split(',').next().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(listed(&["--cmdline", "/java/"]), "267");
+    assert_eq!(listed(&["--cmdline", "/java/", "--name", "busy ü"]), "267");
+    assert_eq!(listed(&["--cmdline", "/java/", "--name", "gone"]), "");
+    let (show, _, status) = system.said(&["show", "--cmdline", "/one/", "--format", "csv", "--fields", "pid"]);
+    assert_eq!((show.lines().skip(1).all(|pid| pid == "267"), show.lines().count(), status), (true, 8, 0));
+    // It is bounded.
+    let long = format!("x\0{}end\0", "y\0".repeat(1 << 20));
+    program(&system, 270, "x", &long, "");
+    assert_eq!(added(&system, &["--cmdline", "/^x( y){1000}/"]), "270");
+    assert_eq!(added(&system, &["--cmdline", "/^x .*end/"]), "taskmon: no process matches --cmdline /^x .*end/\n");
+    for args in [&["add", "--cmdline", ""][..], &["list", "--cmdline", "/(/"]] {
+        assert_eq!(system.said(args).2, 2);
+    }
+}
+
+#[test]
+fn who_runs_taskmon_is_not_chosen_by_the_command_line_that_does() {
+    let system = System::new();
+    std::fs::remove_dir_all(system.path("proc")).unwrap();
+    std::os::unix::fs::symlink("/proc", system.path("proc")).unwrap();
+    // A shell that has the regular expression in its command line, and a process beside it that has it, too.
+    let program = assert_cmd::cargo::cargo_bin("taskmon");
+    let script = format!(
+        "sh -c 'while sleep 1; do :; done' beside-{0} >/dev/null 2>&1 & {1} --root {2} add --cmdline '/beside-{0}/'; kill $!",
+        std::process::id(),
+        program.display(),
+        system.path("").display()
+    );
+    let output = std::process::Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!((out.lines().count(), err.as_ref()), (1, ""), "{out}");
+}
+
+#[test]
+fn units_of_all_types() {
+    let system = System::new();
+    for (pid, group) in [
+        (10, "/system.slice/ssh.service"),
+        (11, "/system.slice/system-serial\\x2dgetty.slice/serial-getty@ttyS0.service"),
+        (12, "/user.slice/user-1000.slice/session-1.scope"),
+        (13, "/user.slice/user-1000.slice/user@1000.service/app.slice/app-a\\x2db-7.scope"),
+        (14, "/system.slice/mnt-data.mount"),
+        (15, "/system.slice/_cpu.service"),
+        (16, "/machine.slice/box.scope/system.slice/cron.service"),
+        (17, "/system.slice/cron.service (deleted)"),
+        (18, "/system.slice/gpg-agent.socket"),
+    ] {
+        system.process(pid, 1, "x", group);
+    }
+    for (unit, pids) in [
+        ("ssh", "10"),
+        ("system-serial\\x2dgetty.slice", "11"),
+        ("serial-getty@ttyS0", "11"),
+        ("serial-getty@", "11"),
+        ("session-1.scope", "12"),
+        ("app-a\\x2db-7.scope", "13"),
+        ("user@1000", "13"),
+        ("user-1000.slice", "12 13"),
+        ("mnt-data.mount", "14"),
+        ("/mnt/data", "14"),
+        ("cpu", "15"),
+        ("gpg-agent.socket", "18"),
+    ] {
+        assert_eq!(sorted(&added(&system, &["--unit", unit])).join(" "), pids, "{unit}");
+    }
+    assert_eq!(added(&system, &["--unit", "gpg-agent"]), "taskmon: no process matches --unit gpg-agent\n");
+    assert_eq!(added(&system, &["--cgroup", "/sys/fs/cgroup/system.slice/ssh.service/"]), "10");
+    let (out, err, status) = system.said(&["add", "--unit", "cron"]);
+    assert_eq!((out.lines().count(), status), (2, 0));
+    let note = "taskmon: --unit cron means 2 units; to select one: --cgroup PATH: \
+                /machine.slice/box.scope/system.slice/cron.service, /system.slice/cron.service\n";
+    assert_eq!(err, note);
+    assert_eq!(added(&system, &["--cgroup", "/system.slice/cron.service"]), "17");
 }
 
 #[test]

@@ -113,7 +113,28 @@ fn a_frame() {
     let (frame, _, _) = once(&system, &["top", "--name", "nginx", "401"], "80");
     assert_eq!(frame.lines().count(), 5, "{frame}");
     assert_eq!(once(&system, &["top", "--batch"], "1000").2, 0);
+    let usual = once(&system, &["top", "--batch"], "80").0;
+    assert_eq!(once(&system, &["top", "--batch"], "0").0, usual, "no terminal, and COLUMNS says nothing");
     assert_eq!(once(&system, &["top", "--batch"], "nonsense").2, 0);
+}
+
+#[test]
+fn a_thread_of_a_process_is_in_no_sum() {
+    let system = system();
+    let totals = |args: &[&str]| {
+        let (frame, _, status) = once(&system, &[&["top", "--batch"], args].concat(), "80");
+        assert_eq!(status, 0);
+        let of = |key: &str| frame.split_once(key).unwrap().1.split_whitespace().next().unwrap().to_owned();
+        (of(" CPU "), of(" RSS "))
+    };
+    let (all, without) = (totals(&[]), totals(&["267", "312", "401"]));
+    assert_ne!(all, without);
+    let tasks = system.read("sys/kernel/debug/taskmonitor_tasks");
+    system.write("sys/kernel/debug/taskmonitor_tasks", &tasks.replace(" comm nginx", " tgid 267 comm nginx"));
+    assert_eq!(totals(&[]), without);
+    // By itself, it counts.
+    system.write("sys/kernel/debug/taskmonitor_tasks", &tasks.replace(" comm nginx", " tgid 200 comm nginx"));
+    assert_eq!(totals(&[]), all);
 }
 
 #[test]
@@ -301,6 +322,26 @@ fn keys_end_it() {
         let printed = terminal.ends_sound(0);
         assert!(printed.contains("\x1b[38;5;"), "no colours");
         assert!(!printed.contains("\x1b[2Jb") && !printed.contains('\u{202e}'), "what a name says is obeyed");
+    }
+}
+
+#[test]
+fn a_terminal_that_does_not_say_how_large_it_is() {
+    for size in ["rows 0 cols 0", "cols 0", "rows 0"] {
+        let script = format!(
+            "stty {size}; $0 top --batch && $0 plot --ascii && stty -a >before; $0 top; echo en''ded $?; stty -a >after; echo al''l"
+        );
+        let mut terminal = Terminal::new(system(), &script);
+        terminal.shows(ENTER);
+        let (frame, rest) = terminal.printed.split_once(ENTER).unwrap();
+        assert!(frame.contains("postgres") && frame.contains("CPU"), "{frame}");
+        // A part of the screen may have come with ENTER.
+        terminal.printed = format!("{ENTER}{rest}");
+        // As on one of 80 columns and 24 lines.
+        terminal.shows("postgres");
+        assert!(terminal.screen().lines().all(|line| line.chars().count() <= 80));
+        terminal.types(b"q");
+        terminal.ends_sound(0);
     }
 }
 

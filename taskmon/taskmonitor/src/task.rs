@@ -40,6 +40,10 @@ pub struct Task {
     pub rss: u64,
     /// Number of users of the address space in the newest sample.
     pub mm_users: u32,
+    /// The PID of the process that the task is or, for a single thread, belongs to. `None` if the
+    /// module is of a version that does not tell; 0 if the process has no PID in the PID namespace
+    /// of the reader, or had been reaped before the thread was added.
+    pub tgid: Option<u32>,
     /// Name of the task: at most 15 bytes, in any encoding.
     pub comm: Vec<u8>,
 }
@@ -55,7 +59,7 @@ impl Task {
         let (mut pid, mut start, mut state, mut threads) = (None, None, None, None);
         let (mut samples, mut taken, mut evicted, mut reclaimed, mut missed) = (None, None, None, None, None);
         let (mut usr, mut sys, mut time, mut rss, mut mm_users) = (None, None, None, None, None);
-        let mut comm = None;
+        let (mut tgid, mut comm) = (None, None);
         while let Some(key) = pairs.key() {
             match key {
                 b"pid" => once(&mut pid, "pid", pairs.small("pid")?)?,
@@ -72,6 +76,7 @@ impl Task {
                 b"time" => once(&mut time, "time", pairs.number("time")?)?,
                 b"rss" => once(&mut rss, "rss", pairs.number("rss")?)?,
                 b"mm_users" => once(&mut mm_users, "mm_users", pairs.small("mm_users")?)?,
+                b"tgid" => once(&mut tgid, "tgid", pairs.small("tgid")?)?,
                 // It is last, and may have blanks.
                 b"comm" => comm = Some(unescape(pairs.rest())?),
                 b"" => return Err(LineError::Odd),
@@ -95,6 +100,7 @@ impl Task {
             time: given(time, "time")?,
             rss: given(rss, "rss")?,
             mm_users: given(mm_users, "mm_users")?,
+            tgid,
             comm: given(comm, "comm")?,
         })
     }
@@ -103,6 +109,15 @@ impl Task {
     #[must_use]
     pub fn id(&self) -> Id {
         Id { pid: self.pid, start: self.start }
+    }
+
+    /// Returns the PID of the process that this thread belongs to, or `None` if the task is a process
+    /// or its process is unknown.
+    ///
+    /// What is counted for a thread is part of what is counted for its process.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        self.tgid.filter(|&tgid| tgid != 0 && self.pid != 0 && tgid != self.pid)
     }
 
     /// Returns user plus system CPU time in nanoseconds.

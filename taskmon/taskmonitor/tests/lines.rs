@@ -42,6 +42,20 @@ fn a_task() {
 }
 
 #[test]
+fn a_thread_and_its_process() {
+    let with = |tgid: &str| {
+        let line = TASK.replace("comm a b", &format!("{tgid} comm a b"));
+        Task::parse(line.as_bytes()).map(|task| (task.tgid, task.process()))
+    };
+    assert_eq!(Task::parse(TASK.as_bytes()).map(|task| task.tgid), Ok(None), "an older module");
+    assert_eq!(with("tgid 267"), Ok((Some(267), None)));
+    assert_eq!(with("tgid 260"), Ok((Some(260), Some(260))));
+    assert_eq!(with("tgid 0"), Ok((Some(0), None)), "its process has no PID here");
+    assert_eq!(with("tgid x"), Err(LineError::Value("tgid")));
+    assert_eq!(with("tgid 1 tgid 1"), Err(LineError::Repeated("tgid")));
+}
+
+#[test]
 fn a_name_cannot_play_with_a_terminal() {
     let task = Task::parse(TASK.replace("comm a b", "comm \\033[2J\\377").as_bytes()).unwrap();
     assert_eq!(task.comm, b"\x1b[2J\xff\\\xc3\xbc");

@@ -313,11 +313,7 @@ impl Drawing<'_> {
         self.words(vec!["CPU usage, % of one processor:".to_owned(), usage], " ", Ink::None);
         self.cpu(all, 8, Scale::percent(track.peak().unwrap_or(0.0), 4));
         let (unit, bytes) = axes::unit(track.whole.rss.1);
-        self.words(
-            vec![format!("Memory, {unit}:"), format!("peak {}", text::memory(track.whole.rss.1))],
-            " ",
-            Ink::None,
-        );
+        self.words(vec![format!("Memory, {unit}:"), format!("peak {}", track.memory())], " ", Ink::None);
         let scale = Scale::new(track.whole.rss.1 as f64 / bytes, 4);
         let rss: Vec<Option<f64>> = all.iter().map(|column| column.rss.map(|rss| rss as f64 / bytes)).collect();
         self.bars(&rss, all, 5, scale, Ink::Memory);
@@ -339,7 +335,7 @@ impl Drawing<'_> {
             let (highest, most) =
                 if own { (track.peak().unwrap_or(0.0), track.whole.rss.1) } else { (highest, most) };
             let pid = track.pid.map(|pid| format!(" {pid}")).unwrap_or_default();
-            let memory = format!("{}{}", text::memory(track.whole.rss.1), if own { ", own scales" } else { "" });
+            let memory = format!("{}{}", track.memory(), if own { ", own scales" } else { "" });
             let mean = track.mean().map_or_else(|| "-".to_owned(), text::percent);
             let said = match track.peak().filter(|_| !own) {
                 Some(peak) => format!("mean {mean}, peak {}; {memory}", text::percent(peak)),
@@ -522,8 +518,8 @@ impl Drawing<'_> {
     }
 
     fn time(&mut self) {
-        let Figure { clock, since, until, .. } = *self.figure;
-        let at = |time| clock.timestamp(time).as_nanosecond();
+        let Figure { clock, since, until, .. } = self.figure;
+        let at = |time: &u64| clock.timestamp(*time).as_nanosecond();
         let (from, to) = (at(since), at(until).max(at(since) + 1));
         let ticks = axes::times(from, to, self.width as f64, 2.0, columns);
         let days = axes::days(&ticks);

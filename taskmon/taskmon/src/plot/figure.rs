@@ -13,6 +13,7 @@ use crate::output::many;
 use crate::rate::Point;
 use crate::reduce::Past;
 use crate::reduce::Span;
+use crate::threads::Processes;
 use crate::times::Clock;
 
 /// The most tasks, or sums of them, that have a place of their own: more are hard to tell from each other.
@@ -59,6 +60,14 @@ impl Track {
         self.whole.cpu.map(|(_, high)| f64::from(high))
     }
 
+    /// The most resident memory, in words. The last sample of a task that has exited knows nothing of it.
+    pub fn memory(&self) -> String {
+        match self.whole.rss.1 {
+            0 if self.exited.is_some() && self.whole.samples == 1 => "unknown".to_owned(),
+            most => text::memory(most),
+        }
+    }
+
     /// Whether neighbouring samples have become one somewhere.
     pub fn reduced(&self) -> bool {
         self.spans.iter().any(|span| span.samples > 1)
@@ -96,6 +105,9 @@ pub struct Figure {
     pub total: Vec<Span>,
 }
 
+/// What a clock may be set by that nobody need know of who looks at a picture.
+const NOTABLE: u64 = 100_000_000;
+
 /// What one has used, to choose who gets a place.
 #[derive(Clone, Copy, Debug, Default)]
 struct Used {
@@ -110,6 +122,8 @@ struct Task {
     past: Past,
     rss: u64,
     exited: Option<u64>,
+    // Whether it is a thread of another task: no sum has it.
+    part: bool,
 }
 
 /// Takes points as they come, and gives a figure at the end. Memory: the past of at most 64 tasks, in so many spans as are
@@ -124,6 +138,9 @@ pub struct Picture {
     tasks: Vec<Task>,
     places: FxHashMap<Id, usize>,
     used: FxHashMap<Id, Used>,
+    // The processes of threads, and the threads that no sum has.
+    processes: Processes,
+    parts: FxHashSet<Id>,
     // The sum of those whose past is not kept.
     others: Sum,
     total: Sum,
@@ -144,6 +161,8 @@ impl Picture {
             tasks: Vec::new(),
             places: FxHashMap::default(),
             used: FxHashMap::default(),
+            processes: Processes::default(),
+            parts: FxHashSet::default(),
             others: Sum::new(fine),
             total: Sum::new(fine),
             samples: 0,
@@ -153,18 +172,43 @@ impl Picture {
         }
     }
 
+    /// Takes times by `clock` from now on.
+    pub fn by_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
     /// Takes the next point of a task, and its name.
     pub fn push(&mut self, point: &Point, name: Option<&str>) {
+        self.push_part(point, name, None);
+    }
+
+    /// Takes the next point of a task, its name, and, if it is a thread, the PID of its process. What a thread did adds nothing to a
+    /// sum while its process is there, too: it is part of what the process did.
+    pub fn push_part(&mut self, point: &Point, name: Option<&str>, process: Option<u32>) {
         let Sample { time, rss, .. } = point.sample;
         let span = Span::of(point);
         let id = point.sample.id();
+        match process {
+            Some(pid) => {
+                if self.processes.want(pid) {
+                    self.used.keys().for_each(|&id| self.processes.saw(id, None));
+                }
+            }
+            None => self.processes.saw(id, point.sample.state.exited().then_some(time)),
+        }
+        let part = self.processes.of(id, process).is_some();
+        if part {
+            self.parts.insert(id);
+        }
         self.samples += 1;
         self.lost = self.lost.saturating_add(point.lost);
-        self.faults.0 = self.faults.0.saturating_add(span.minflt);
-        self.faults.1 = self.faults.1.saturating_add(span.majflt);
         let (since, until) = self.ends.unwrap_or((u64::MAX, 0));
         self.ends = Some((since.min(span.since), until.max(span.until)));
-        self.total.add(&span);
+        if !part {
+            self.faults.0 = self.faults.0.saturating_add(span.minflt);
+            self.faults.1 = self.faults.1.saturating_add(span.majflt);
+            self.total.add(&span);
+        }
         let used = self.used.entry(id).or_default();
         used.cpu = used.cpu.saturating_add(span.usr).saturating_add(span.sys);
         used.rss = used.rss.max(rss);
@@ -172,15 +216,18 @@ impl Picture {
             Some(&place) => place,
             None if self.chosen.as_ref().map_or(self.tasks.len() < KEPT, |chosen| chosen.contains(&id)) => {
                 self.places.insert(id, self.tasks.len());
-                self.tasks.push(Task { id, name: None, past: Past::new(self.fine), rss, exited: None });
+                self.tasks.push(Task { id, name: None, past: Past::new(self.fine), rss, exited: None, part: false });
                 self.tasks.len() - 1
             }
             None => {
-                self.others.add(&span);
+                if !part {
+                    self.others.add(&span);
+                }
                 return;
             }
         };
         let Some(task) = self.tasks.get_mut(place) else { return };
+        task.part |= part;
         if let Some(name) = name {
             if task.name.as_deref() != Some(name) {
                 task.name = Some(name.to_owned());
@@ -203,7 +250,7 @@ impl Picture {
     pub fn again(&self) -> Option<Self> {
         (self.chosen.is_none() && self.used.len() > KEPT).then(|| Self {
             chosen: Some(self.heaviest(PLACES - 1).into_iter().collect()),
-            ..Self::new(self.clock, self.title.clone(), self.fine)
+            ..Self::new(self.clock.clone(), self.title.clone(), self.fine)
         })
     }
 
@@ -229,19 +276,21 @@ impl Picture {
             if placed.contains(&task.id) {
                 let name = task.name.as_deref().map_or_else(String::new, text::clean);
                 tracks.extend(Track::new(name, Some(task.id.pid), task.past.spans().to_vec(), task.exited));
-            } else {
+            } else if !task.part {
                 task.past.spans().iter().for_each(|span| others.add(span));
             }
         }
         // Those with the most CPU time first.
         tracks.sort_by_key(|track| std::cmp::Reverse(track.whole.usr.saturating_add(track.whole.sys)));
         let shown = tracks.len();
-        let left = count - shown;
+        let hidden = self.parts.iter().filter(|&id| !placed.contains(id)).count();
+        let left = count.saturating_sub(shown).saturating_sub(hidden);
         if left > 0 {
             let mut spans = others.spans();
             if spans.is_empty() {
                 // Each of an instant only: no usage, but memory.
-                let rss = self.used.iter().filter(|(id, _)| !placed.contains(id)).map(|(_, used)| used.rss);
+                let summed = |id: &Id| !placed.contains(id) && !self.parts.contains(id);
+                let rss = self.used.iter().filter(|(id, _)| summed(id)).map(|(_, used)| used.rss);
                 spans.push(instant(until, rss.fold(0, u64::saturating_add)));
             }
             let name = many(left as u64, "other");
@@ -259,8 +308,17 @@ impl Picture {
         };
         let faults = format!("{} minor, {} major page faults", grouped(self.faults.0), grouped(self.faults.1));
         let mut facts = vec![samples, faults];
+        if !self.parts.is_empty() {
+            facts.push(crate::threads::remark(self.parts.len() as u64));
+        }
         if since < until {
             facts.insert(0, text::duration(until - since));
+        }
+        // One axis has one clock: that of the beginning.
+        let set = self.clock.set_by(since, until);
+        if set.unsigned_abs() >= NOTABLE {
+            let (forward, by) = (if set > 0 { "+" } else { "-" }, text::duration(set.unsigned_abs()));
+            facts.push(format!("the clock was set by {forward}{by} meanwhile, times are by the one before"));
         }
         let title = match self.title.take() {
             Some(given) => {
@@ -274,7 +332,7 @@ impl Picture {
         Some(Figure {
             title,
             facts,
-            clock: self.clock,
+            clock: self.clock.frozen(since),
             since: since.saturating_sub(room),
             until: until.saturating_add(room).max(1),
             tracks,
@@ -485,6 +543,37 @@ mod tests {
         assert_eq!(spans.iter().map(|s| (s.since, s.until)).collect::<Vec<_>>(), [(0, 32), (32, 64)]);
         assert_eq!(spans.iter().map(|s| (s.usr, s.rss.0)).collect::<Vec<_>>(), [(48, 150), (32, 100)]);
         assert_eq!(spans[0].cpu, Some((150.0, 150.0)));
+    }
+
+    #[test]
+    fn a_thread_of_a_process_adds_nothing_to_a_sum() {
+        use crate::rate::Series;
+        // Task 1 has the threads 2 to 12, all of which have used the same; 13 to 15 are other processes.
+        let draw = |threads: bool| {
+            let (mut picture, mut series) =
+                (Picture::new(Clock::new(Some(0)).unwrap(), None, 100), Series::new(None));
+            for seq in 0..3_u64 {
+                for pid in (1..=15_u32).filter(|pid| threads || !(2..=12).contains(pid)) {
+                    let used = if (2..=12).contains(&pid) { 10 * seq } else { 100 * seq };
+                    let line = format!(
+                        "pid {pid} usr {used} sys 0 time {} rss 4096 minflt {used} majflt 0 mm_users 1 state S seq {seq} start 9",
+                        1000 * (seq + 1)
+                    );
+                    let process = (2..=12).contains(&pid).then_some(1);
+                    series.push(Sample::parse(line.as_bytes()).unwrap(), |point| {
+                        picture.push_part(&point, None, process);
+                    });
+                }
+            }
+            assert!(picture.again().is_none());
+            picture.finish().unwrap()
+        };
+        let (with, without) = (draw(true), draw(false));
+        assert_eq!(with.total, without.total);
+        assert!(with.facts.contains(&"800 minor, 0 major page faults".to_owned()), "{:?}", with.facts);
+        assert!(with.facts.contains(&"11 threads are counted as part of their processes".to_owned()));
+        // Nothing is left for a sum of others but threads.
+        assert!(with.tracks.iter().all(|track| track.pid.is_some()), "{:?}", with.tracks);
     }
 
     #[test]

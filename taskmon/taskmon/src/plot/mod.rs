@@ -25,9 +25,9 @@ use crate::Failure;
 use crate::cli;
 use crate::cli::Plot;
 use crate::output;
-use crate::rate::Series;
 use crate::signals::Stop;
 use crate::source::Source;
+use crate::times::Bound;
 
 /// As wide as the text of a page.
 const WIDTH: u32 = 800;
@@ -65,7 +65,7 @@ pub fn write(picture: Picture, path: &Path) -> Result<(), Failure> {
 }
 
 /// `taskmon plot`, of what `open` gives, whenever it is called.
-pub fn plot(open: impl Fn() -> Result<Source, Failure>, args: &Plot, booted: Option<i64>) -> Result<(), Failure> {
+pub fn plot(open: impl Fn() -> Result<Source, Failure>, args: &Plot) -> Result<(), Failure> {
     let stdout = args.output.as_ref().is_none_or(|output| output.as_os_str() == "-");
     if let Some(path) = args.output.as_ref().filter(|_| !stdout) {
         // Not after all has been read.
@@ -80,16 +80,18 @@ pub fn plot(open: impl Fn() -> Result<Source, Failure>, args: &Plot, booted: Opt
     };
     let stop = Stop::new()?;
     let source = open()?;
-    let clock = source.clock(booted)?;
+    let clock = source.clock();
     // Of a terminal, each column is several spans, whose mean is exact only if they are finer than it.
     let fine = if args.ascii { 4 * width as usize } else { fine(width) };
-    let since = args.since.map_or(0, |moment| clock.at(moment));
-    let until = args.until.map(|moment| clock.at(moment));
     let mut picture = Picture::new(clock, args.title.clone(), fine);
     let mut source = Some(source);
     loop {
         let source = source.take().map_or_else(&open, Ok)?;
-        gather(source, &mut picture, args, (since, until), &stop)?;
+        // (It learns of what became of the clock while it is read.)
+        let clock = source.clock();
+        picture.by_clock(clock.clone());
+        let bounds = (args.since.map(|moment| clock.bound(moment)), args.until.map(|moment| clock.bound(moment)));
+        gather(source, &mut picture, args, &bounds, &stop)?;
         match picture.again() {
             Some(again) => picture = again,
             None => break,
@@ -127,20 +129,20 @@ fn gather(
     mut source: Source,
     picture: &mut Picture,
     args: &Plot,
-    (since, until): (u64, Option<u64>),
+    (since, until): &(Option<Bound>, Option<Bound>),
     stop: &Stop,
 ) -> Result<(), Failure> {
     if args.input.is_none() {
         source.demand()?;
     }
-    let mut series = Series::new(None);
+    let mut series = source.series(None);
     while !stop.asked() {
-        let read = source.read(|sample, name| {
+        let read = source.read_known(|sample, known| {
             // As in show: what was before is not shown, but is what a rate begins from.
-            if until.is_none_or(|until| sample.time < until) {
+            if until.as_ref().is_none_or(|until| !until.reached(sample.time)) {
                 series.push(*sample, |point| {
-                    if point.sample.time >= since {
-                        picture.push(&point, name);
+                    if since.as_ref().is_none_or(|since| since.reached(point.sample.time)) {
+                        picture.push_part(&point, known.name.as_deref(), known.process);
                     }
                 });
             }

@@ -504,8 +504,8 @@ impl Drawing<'_> {
     }
 
     fn ends(&self) -> (i128, i128) {
-        let Figure { clock, since, until, .. } = *self.figure;
-        let at = |time| clock.timestamp(time).as_nanosecond();
+        let Figure { clock, since, until, .. } = self.figure;
+        let at = |time: &u64| clock.timestamp(*time).as_nanosecond();
         (at(since), at(until).max(at(since) + 1))
     }
 
@@ -657,7 +657,7 @@ impl Drawing<'_> {
         self.stroke(&short, &"#888888", 1.0, "none");
         for (gap, from, until) in remarks.into_iter().filter(|_| said && frame.height >= 20.0) {
             let what = match gap.lost {
-                Some(0) => vec!["not monitored".to_owned()],
+                Some(0) => vec!["not monitored, or suspended".to_owned(), "not monitored".to_owned()],
                 Some(lost) => vec![format!("{} missing", many(lost, "sample")), grouped(lost)],
                 None => vec!["samples missing".to_owned(), "missing".to_owned()],
             };
@@ -759,7 +759,7 @@ impl Drawing<'_> {
             self.gaps(track, frame, false);
             self.text(
                 (layout.labels, frame.y + 9.0),
-                &format!("peak {}", text::memory(highest)),
+                &format!("peak {}", track.memory()),
                 BODY,
                 GREY,
                 Anchor::Start,
@@ -801,7 +801,7 @@ impl Drawing<'_> {
     /// Beside a panel of memory.
     fn amount(&mut self, place: usize, track: &Track, y: f64) {
         let (x, room) = (self.layout.labels, self.layout.room);
-        let peak = text::memory(track.whole.rss.1);
+        let peak = track.memory();
         self.swatch(place, x, y - 4.0);
         let width = |text: &str| text::width(text, SMALL, false);
         let name = text::fit(&track.name, room - DASH - 6.0 - width(&peak), width, "…");
@@ -982,7 +982,8 @@ fn description(figure: &Figure) -> String {
         if let Some((mean, peak)) = track.mean().zip(track.peak()) {
             let _ = write!(said, " CPU {} on average, {} at most,", text::percent(mean), text::percent(peak));
         }
-        let _ = write!(said, " memory {} at most", text::memory(track.whole.rss.1));
+        let at_most = if track.memory() == "unknown" { "" } else { " at most" };
+        let _ = write!(said, " memory {}{at_most}", track.memory());
         if let Some(exit) = track.exited {
             let _ = write!(said, ", exited by {}", time(exit));
         }

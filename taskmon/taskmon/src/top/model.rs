@@ -16,6 +16,7 @@ use crate::cli::Sort;
 use crate::rate::Point;
 use crate::reduce::Past;
 use crate::reduce::Span;
+use crate::threads::Processes;
 use crate::times::Clock;
 
 /// All spans of all pasts together: about 60 MiB.
@@ -96,6 +97,8 @@ pub struct Row {
     // In small letters, to look in.
     folded: String,
     pub counts: Option<Counts>,
+    /// The PID of its process, if it is a thread.
+    pub process: Option<u32>,
     pub past: Past,
     /// CPU time in the newest sample: user and system.
     pub used: (u64, u64),
@@ -112,6 +115,7 @@ impl Row {
             name: "?".to_owned(),
             folded: "?".to_owned(),
             counts: None,
+            process: None,
             past: Past::new(most),
             used: (0, 0),
             time: 0,
@@ -342,6 +346,7 @@ impl Model {
         for task in tasks {
             let Some(row) = self.row(task.id(), task.state) else { break };
             row.call(&task.name());
+            row.process = task.process();
             row.counts = Some(Counts {
                 threads: task.threads,
                 samples: task.samples,
@@ -383,8 +388,9 @@ impl Model {
     }
 
     /// Takes the next of a task of a recording.
-    pub fn recorded(&mut self, point: &Point, name: Option<&str>) {
+    pub fn recorded(&mut self, point: &Point, name: Option<&str>, process: Option<u32>) {
         if let Some(row) = self.row(point.sample.id(), point.sample.state) {
+            row.process = process;
             if let Some(name) = name {
                 row.call(name);
             }
@@ -423,7 +429,7 @@ impl Model {
     }
 
     /// All that are shown.
-    pub fn all(&self) -> impl Iterator<Item = &Row> {
+    pub fn all(&self) -> impl Iterator<Item = &Row> + Clone {
         self.order.iter().filter_map(|&place| self.rows.get(place))
     }
 
@@ -452,10 +458,14 @@ impl Model {
         self.at.unwrap_or(self.newest)
     }
 
-    /// The usage and memory of all that are shown together.
+    /// The usage and memory of all that are shown together. A thread whose process is shown, too, is part of that.
     pub fn totals(&self) -> (Option<f64>, u64) {
+        let exited = |row: &Row| row.last.state.exited().then_some(row.time);
+        let there = self.all().filter(|row| row.values(self.at).is_some());
+        let processes = Processes::new(there.clone().map(|row| (row.id, row.process, exited(row))));
         let (mut cpu, mut rss) = (None, 0_u64);
-        for values in self.all().filter_map(|row| row.values(self.at)) {
+        let counted = there.filter(|row| processes.of(row.id, row.process).is_none());
+        for values in counted.filter_map(|row| row.values(self.at)) {
             cpu = match (cpu, values.cpu) {
                 (Some(sum), Some(more)) => Some(sum + more),
                 (sum, more) => sum.or(more),

@@ -22,7 +22,10 @@ use crossterm::terminal;
 use procfs::process::Process;
 use ratatui::Frame;
 use ratatui::Terminal;
+use ratatui::TerminalOptions;
+use ratatui::Viewport;
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Rect;
 use signal_hook::consts::SIGCONT;
 use signal_hook::consts::SIGHUP;
 use signal_hook::consts::SIGINT;
@@ -59,9 +62,20 @@ fn take() -> io::Result<()> {
     out.flush()
 }
 
+/// Of a terminal that does not say how large it is, as on a serial line.
+const USUAL: Rect = Rect { x: 0, y: 0, width: 80, height: 24 };
+
+/// How large the terminal is, if it says so.
+fn size() -> Option<Rect> {
+    let (width, height) = terminal::size().ok()?;
+    (width > 0 && height > 0).then_some(Rect { x: 0, y: 0, width, height })
+}
+
 /// The screen of a terminal, and its keys.
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<File>>,
+    // What is drawn on, of a terminal that did not say at first how large it is.
+    area: Option<Rect>,
     keys: File,
 }
 
@@ -90,9 +104,14 @@ impl Screen {
             hook(info);
         }));
         take().map_err(failed)?;
-        let terminal = Terminal::new(CrosstermBackend::new(File::from(out)));
+        let (viewport, area) = match size() {
+            Some(_) => (Viewport::Fullscreen, None),
+            None => (Viewport::Fixed(USUAL), Some(USUAL)),
+        };
+        let backend = CrosstermBackend::new(File::from(out));
+        let terminal = Terminal::with_options(backend, TerminalOptions { viewport });
         // (As nothing has been drawn, the screen need not be cleared.)
-        terminal.map(|terminal| Self { terminal, keys }).map_err(|e| {
+        terminal.map(|terminal| Self { terminal, area, keys }).map_err(|e| {
             give_back();
             failed(e)
         })
@@ -100,6 +119,10 @@ impl Screen {
 
     /// Draws what has changed.
     pub fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        if let Some((area, now)) = self.area.as_mut().zip(size()).filter(|(area, now)| **area != *now) {
+            *area = now;
+            self.terminal.resize(now)?;
+        }
         self.terminal.draw(draw).map(|_| ())
     }
 

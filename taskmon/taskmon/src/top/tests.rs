@@ -90,6 +90,7 @@ fn task(doing: &Doing, last: &Sample, missed: u64) -> Task {
         time: last.time,
         rss: last.rss,
         mm_users: 1,
+        tgid: Some(doing.pid),
         comm: doing.comm.as_bytes().to_vec(),
     }
 }
@@ -148,7 +149,7 @@ fn filled(origin: Origin, tasks: &[Doing], seconds: u64) -> Model {
             };
             series.push(sample(doing, second, second, state), |point| match origin {
                 Origin::Module => model.past(&point),
-                Origin::File(_) => model.recorded(&point, Some(doing.comm)),
+                Origin::File(_) => model.recorded(&point, Some(doing.comm), None),
             });
         }
     }
@@ -529,7 +530,7 @@ fn memory_is_bounded() {
             for pid in 1..=count {
                 let mut sample = sample(&SOME[3], seq, 0, 'S');
                 (sample.pid, sample.time) = (pid, (seq + 1) * SECOND + u64::from(pid));
-                series.push(sample, |point| model.recorded(&point, None));
+                series.push(sample, |point| model.recorded(&point, None, None));
             }
         }
         model.tick();
@@ -588,7 +589,7 @@ proptest! {
                 Step::Sample { pid, seq, time, usr, rss, exits } => {
                     let mut sample = sample(&SOME[0], seq, 0, if exits { 'X' } else { 'S' });
                     (sample.pid, sample.time, sample.usr, sample.rss) = (pid, time, usr, rss);
-                    series.push(sample, |point| if file { model.recorded(&point, None) } else { model.past(&point) });
+                    series.push(sample, |point| if file { model.recorded(&point, None, None) } else { model.past(&point) });
                     model.tick();
                 }
                 Step::Tasks(tasks) if !file => {

@@ -477,7 +477,7 @@ fn draw_times(buffer: &mut Buffer, plot: Rect, model: &Model, look: Look) {
     let (since, width_of_one) = model.bins(plot.width.into());
     let (step, format) = marks(width_of_one);
     // By the time of day, not since boot.
-    let first = model.clock.timestamp(0).as_nanosecond().saturating_add(since);
+    let first = model.clock.frozen(model.moment()).timestamp(0).as_nanosecond().saturating_add(since);
     let mut next = first.div_euclid(i128::from(step)) * i128::from(step);
     let mut free = plot.x;
     for _ in 0..plot.width {
