@@ -10,8 +10,8 @@
 #
 # To be sourced after lib.sh, toolchain.sh and kernel.sh.
 
-BUILD_CHECKS=(architecture headers rust modversions lto metadata source rustc rust_src bindgen compiler tools space rights)
-USE_CHECKS=(built secure_boot signature lockdown debugfs permitted)
+BUILD_CHECKS=(architecture headers image rust modversions lto metadata source rustc rust_src bindgen compiler tools space rights)
+USE_CHECKS=(built copies fits loaded secure_boot signature lockdown debugfs permitted)
 
 # The cache of Rust metadata for DKMS, and the space, at most, that building the metadata takes.
 # What stays is smaller.
@@ -19,19 +19,22 @@ DKMS_CACHE=/var/cache/taskmonitor
 SPACE_MIB=900
 
 # headers_open: sets HEADERS to the directory of the headers of RELEASE, VERSION to the version of
-# their package, and SOURCE_PACKAGE to the package with their source. The headers, and their
-# package, may be missing.
+# their package, IMAGE_VERSION to that of the kernel's package, and SOURCE_PACKAGE to the package
+# with their source. The headers, and the packages, may be missing.
 headers_open() {
 	HEADERS=/lib/modules/$RELEASE/build
 	VERSION=$(package_version "linux-headers-$RELEASE")
+	# Debian's names for it, in this order: since 7.2, before, and the same, unsigned.
+	IMAGE_VERSION=$(package_version "linux-binary-$RELEASE" "linux-image-$RELEASE" \
+		"linux-binary-unsigned-$RELEASE" "linux-image-$RELEASE-unsigned")
 	SOURCE_PACKAGE=linux-source
 	[[ ! $RELEASE =~ ^[0-9]+\.[0-9]+ ]] || SOURCE_PACKAGE=linux-source-${BASH_REMATCH[0]}
 }
 
-# package_version PACKAGE: the version whose files are there, or nothing. During a run of apt,
+# package_version PACKAGE...: the version whose files are there, or nothing. During a run of apt,
 # packages are unpacked long before they count as installed.
 package_version() {
-	dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null |
+	dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$@" 2>/dev/null |
 		sed -n -E 's/^(installed|unpacked|half-configured|triggers-awaited|triggers-pending) //p' | head -n 1 || :
 }
 
@@ -99,6 +102,20 @@ check_headers() {
 	STATUS="headers of $RELEASE: ${VERSION:-not from a package}"
 	[[ ! -e $HEADERS/Makefile ]] || return 0
 	STATUS="the headers of $RELEASE are not installed" FIX="apt-get install linux-headers-$RELEASE"
+	return 1
+}
+
+# A kernel that is built again may keep its release's name. Without CONFIG_MODVERSIONS, the kernel
+# cannot tell that a module was built for another build.
+check_image() {
+	STATUS="version of $RELEASE: ${IMAGE_VERSION:-not from a package}"
+	[[ $VERSION && $IMAGE_VERSION && $VERSION != "$IMAGE_VERSION" ]] || return 0
+	STATUS="the headers of $RELEASE have version $VERSION, but the kernel has version $IMAGE_VERSION"
+	if dpkg --compare-versions "$VERSION" lt "$IMAGE_VERSION"; then
+		FIX="apt-get install linux-headers-$RELEASE=$IMAGE_VERSION"
+	else
+		FIX="apt-get install linux-image-$RELEASE=$VERSION"
+	fi
 	return 1
 }
 
@@ -252,8 +269,8 @@ space() {
 check_space() {
 	local folder free
 	# DKMS builds the module in the first, and installs it in the second.
-	for folder in /var/lib/dkms /lib/modules; do
-		free=$(space $folder)
+	for folder in "$(dkms_setting dkms_tree /var/lib/dkms)" /lib/modules; do
+		free=$(space "$folder")
 		((free >= 50)) || {
 			STATUS="building the module needs 50 MiB in $folder, but only $free MiB are free"
 			FIX="apt-get clean (or free $((50 - free)) MiB another way) && dkms autoinstall -k $RELEASE"
@@ -282,8 +299,43 @@ check_rights() {
 
 # --- requirements to use -------------------------------------------------------------------------------
 
+# dkms_setting NAME DEFAULT: the value of NAME in the configuration of DKMS, which DKMS sources, too.
+dkms_setting() (
+	set +eu
+	unset "$1"
+	# shellcheck disable=SC2034 # the files may use it
+	kernelver=$RELEASE
+	for file in /etc/dkms/framework.conf /etc/dkms/framework.conf.d/*.conf; do
+		# shellcheck source=/dev/null
+		[[ ! -r $file ]] || source "$file" >/dev/null 2>&1
+	done
+	echo "${!1:-$2}"
+)
+
 module_file() {
 	tool modinfo -k "$RELEASE" -n taskmonitor 2>/dev/null
+}
+
+# rebuild_command: the command that builds and installs the module again.
+rebuild_command() {
+	local version
+	version=$(tool modinfo -F version "$(module_file)")
+	echo "dkms build --force taskmonitor/$version -k $RELEASE && dkms install --force taskmonitor/$version -k $RELEASE"
+}
+
+# built_for: the version of the headers that DKMS built the installed module with, or nothing. In
+# scripts/dkms, the command "built" writes it.
+built_for() {
+	cat "$(dkms_setting dkms_tree /var/lib/dkms)/taskmonitor/kernel-$RELEASE-"*/headers 2>/dev/null || :
+}
+
+# is_outdated: whether DKMS should build the installed module again: the kernel and its headers were
+# upgraded, and kept the name of their release.
+is_outdated() {
+	local built
+	built=$(built_for)
+	# Without a kernel's package, the headers alone count.
+	[[ $built && $VERSION && ${IMAGE_VERSION:-$VERSION} == "$VERSION" && $built != "$VERSION" ]]
 }
 
 check_built() {
@@ -293,48 +345,158 @@ check_built() {
 	}
 }
 
+# Somebody may have installed a module by hand, in extra or updates. DKMS moves that away when it
+# installs its own, but not a second one, nor one that comes later.
+check_copies() {
+	local file others
+	file=$(module_file) || {
+		STATUS="other modules: none"
+		return 0
+	}
+	# What is to be removed: if DKMS installed one, all others.
+	others=$(find "/lib/modules/$RELEASE/" -name 'taskmonitor.ko*' -not -path '*/updates/dkms/*' 2>/dev/null | sort)
+	compgen -G "/lib/modules/$RELEASE/updates/dkms/taskmonitor.ko*" >/dev/null || others=$(grep -vxF "$file" <<<"$others" || :)
+	STATUS="other modules: none"
+	[[ $others ]] || return 0
+	others=$(paste -s -d ' ' <<<"$others")
+	STATUS="more than one taskmonitor.ko is installed for $RELEASE, and modprobe loads $file"
+	FIX="rm $others && depmod $RELEASE"
+	return 1
+}
+
+# A module for one build of a kernel may not fit another one (see check_image).
+check_fits() {
+	local file built booted='' rest='' running=''
+	file=$(module_file) || file=
+	built=$(built_for)
+	read -r _ _ booted rest 2>/dev/null </proc/version || :
+	[[ $booted != "$RELEASE" || ! $rest =~ \ Debian\ ([^ ]+)\ \( ]] || running=${BASH_REMATCH[1]}
+	STATUS="built for: ${built:+version $built}"
+	[[ $built ]] || STATUS+="not known (no module of DKMS)"
+	if [[ $file == */updates/dkms/* && $built && $IMAGE_VERSION && $built != "$IMAGE_VERSION" ]]; then
+		STATUS="the module was built for version $built of $RELEASE, but version $IMAGE_VERSION is installed: it may not fit"
+		FIX=$(rebuild_command)
+	elif [[ $running && $IMAGE_VERSION && $running != "$IMAGE_VERSION" ]]; then
+		STATUS="version $running of $RELEASE is running, but version $IMAGE_VERSION is installed: a module for one may not fit the other"
+		FIX="reboot"
+	else
+		return 0
+	fi
+	return 1
+}
+
+# What the loaded module, the installed module and taskmon are of.
+loaded_is() {
+	cat "/sys/module/taskmonitor/$1" 2>/dev/null
+}
+
+installed_is() {
+	tool modinfo -k "$RELEASE" -F "$1" taskmonitor 2>/dev/null
+}
+
+taskmon_version() {
+	tool taskmon --version 2>/dev/null | sed -n 's/^taskmon //p'
+}
+
+# A module that is loaded stays what it was when another version, or another build, is installed.
+check_loaded() {
+	local version installed taskmon key
+	version=$(loaded_is version) installed=$(installed_is version) taskmon=$(taskmon_version)
+	STATUS="loaded module: ${version:-none}, installed module: ${installed:-none}, taskmon: ${taskmon:-none}"
+	if [[ $version && $RELEASE == "$(uname -r)" ]]; then
+		for key in version srcversion; do
+			[[ $(loaded_is $key) && $(installed_is $key) && $(loaded_is $key) != "$(installed_is $key)" ]] || continue
+			[[ $key == version ]] || installed="another build of $installed"
+			STATUS="the loaded module is version $version, but the installed module is $installed"
+			FIX="modprobe -r taskmonitor && modprobe taskmonitor (drops all histories; stop taskmon export and other readers first)"
+			return 1
+		done
+	fi
+	[[ $taskmon && $installed && $taskmon != "$installed" ]] || return 0
+	STATUS="the installed module is version $installed, but taskmon is version $taskmon"
+	FIX="apt-get install ./taskmonitor-dkms_*.deb ./taskmon_*.deb (the same version of both; then reload the module)"
+	return 1
+}
+
 # Sets SECURE_BOOT.
 secure_boot() {
 	SECURE_BOOT=
 	[[ $(od -An -t u1 -j 4 -N 1 /sys/firmware/efi/efivars/SecureBoot-* 2>/dev/null) != *1 ]] || SECURE_BOOT=yes
 }
 
+# signing_key: sets KEY to the certificate of the key that DKMS signs modules with, and PRIVATE_KEY
+# to the key itself.
+signing_key() {
+	KEY=$(dkms_setting mok_certificate /var/lib/dkms/mok.pub)
+	PRIVATE_KEY=$(dkms_setting mok_signing_key /var/lib/dkms/mok.key)
+}
+
+# enrolled CERTIFICATE: whether the firmware accepts its signatures. mokutil reads no PEM.
+enrolled() {
+	local der
+	der=$(mktemp) || return
+	tool openssl x509 -in "$1" -outform DER -out "$der" 2>/dev/null || :
+	[[ $(tool mokutil --test-key "$der" 2>/dev/null) == *"is already enrolled"* ]] || {
+		rm "$der"
+		return 1
+	}
+	rm "$der"
+}
+
 check_secure_boot() {
-	local key=/var/lib/dkms/mok.pub
+	local absent
 	secure_boot
 	STATUS="Secure Boot: off"
 	[[ $SECURE_BOOT ]] || return 0
+	signing_key
 	STATUS="Secure Boot: on, and the key of DKMS is enrolled"
-	if [[ ! -e $key ]]; then
-		STATUS="Secure Boot is on, and DKMS has no key yet to sign modules with" FIX="dkms generate_mok && mokutil --import $key"
+	absent=$KEY
+	# Only root can see whether the key exists; DKMS can also use one that is in hardware.
+	[[ ! -e $KEY || $EUID -ne 0 || $PRIVATE_KEY == pkcs11:* || -e $PRIVATE_KEY ]] || absent=$PRIVATE_KEY
+	if [[ ! -e $KEY && $KEY$PRIVATE_KEY == /var/lib/dkms/mok.pub/var/lib/dkms/mok.key ]]; then
+		STATUS="Secure Boot is on, and DKMS has no key yet to sign modules with" FIX="dkms generate_mok && mokutil --import $KEY"
+	elif [[ ! -e $absent ]]; then
+		STATUS="Secure Boot is on, and $absent, which DKMS needs to sign modules, does not exist"
+		FIX="put the file there before the next build, in which DKMS would replace both $PRIVATE_KEY and $KEY (or change mok_signing_key and mok_certificate in /etc/dkms/framework.conf)"
 	elif ! tool command -v mokutil >/dev/null; then
 		STATUS="Secure Boot is on, and mokutil, which shows whether the key of DKMS is enrolled, is not installed" FIX="apt-get install mokutil"
 	elif [[ $(tool mokutil --list-new 2>/dev/null) ]]; then
 		STATUS="Secure Boot is on, and a key is waiting to be enrolled" FIX="reboot (choose \"Enroll MOK\" and enter the password)"
-	elif [[ $(tool mokutil --test-key "$key" 2>/dev/null) == *"is already enrolled"* ]]; then
+	elif enrolled "$KEY"; then
 		return 0
 	else
 		STATUS="Secure Boot is on, and the key of DKMS is not enrolled, so the module cannot be loaded"
-		FIX="mokutil --import $key (set a password; then reboot, choose \"Enroll MOK\" and enter it)"
+		FIX="mokutil --import $KEY (set a password; then reboot, choose \"Enroll MOK\" and enter it)"
+		! grep -qs -e '-BEGIN CERTIFICATE-' "$KEY" || FIX="openssl x509 -in $KEY -outform DER -out mok.der && ${FIX/"$KEY"/mok.der}"
 	fi
 	return 1
 }
 
+# serial: the serial number of the certificate of DKMS's key, as modinfo prints it, or nothing.
+serial() {
+	tool openssl x509 -in "$KEY" -noout -serial 2>/dev/null | sed -e 's/^serial=//' -e 's/../&:/g' -e 's/:$//' || :
+}
+
 check_signature() {
-	local signer file version
+	local signer file serial forced=''
 	file=$(module_file) || {
 		STATUS="signature: the module is not installed for $RELEASE" FIX="dkms autoinstall -k $RELEASE"
 		return 1
 	}
+	signing_key
 	signer=$(tool modinfo -F signer "$file" 2>/dev/null)
+	serial=$(serial)
 	STATUS="signature: ${signer:-none, and this kernel needs none}"
-	[[ ! $signer ]] || return 0
-	if [[ $SECURE_BOOT || $(lockdown) != none ]] || config CONFIG_MODULE_SIG_FORCE=y; then
-		version=$(tool modinfo -F version "$file")
-		STATUS="the module is not signed, and this kernel loads only signed modules"
-		FIX="dkms build --force taskmonitor/$version -k $RELEASE && dkms install --force taskmonitor/$version -k $RELEASE"
-		return 1
+	if [[ $signer && (! $serial || $serial == "$(tool modinfo -F sig_key "$file")") ]]; then
+		return 0
 	fi
+	[[ ! $SECURE_BOOT && $(lockdown) == none ]] || forced=yes
+	! config CONFIG_MODULE_SIG_FORCE=y || forced=yes
+	STATUS+=${signer:+ (not with $KEY, the key of DKMS now)}
+	[[ $forced ]] || return 0
+	STATUS="the module is not signed${signer:+ with $KEY, the key of DKMS}, and this kernel loads only signed modules"
+	FIX=$(rebuild_command)
+	return 1
 }
 
 lockdown() {
