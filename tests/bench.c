@@ -29,8 +29,8 @@
  *   lateness PERIOD_US      how late the samples of stdin are, as below
  *   pipe TIMES              passes a byte through a pipe, so often, which takes and leaves a mutex each time; prints
  *                           what that took
- *   holds COST              reads what the function tracer has seen of _raw_spin_lock(), mutex_lock() and their
- *                           opposites, with time in instructions, of which seeing one call costs COST; prints how
+ *   holds COST              reads what the function tracer has seen of _raw_spin_lock(), _raw_spin_trylock(),
+ *                           mutex_lock() and their opposites, with time in instructions, of which seeing one call costs COST; prints how
  *                           long the module kept a spinlock at most, a mutex at most, how often it had a
  *                           spinlock, and how often a timer came in between, which does not count
  *
@@ -670,6 +670,10 @@ static int holds(long cost)
 			mutex.spoilt = 1;
 		} else if (strstr(line, ": _raw_spin_lock <")) {
 			seen_lock(&spin, when, ours);
+			mutex.events += mutex.depth && pid == owner;
+		} else if (strstr(line, ": _raw_spin_trylock <")) {
+			// With one processor, and no preemption in a hold, it gets the lock.
+			seen_lock(&spin, when, 0);
 			mutex.events += mutex.depth && pid == owner;
 		} else if (strstr(line, ": _raw_spin_unlock <")) {
 			int ended = seen_unlock(&spin, when, cost);

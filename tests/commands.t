@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
+# quick
 # kernels: stock debug kcsan
 #
 # What is written to /sys/kernel/debug/taskmonitor, and what the writer is told.

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
+# quick
 # kernels: stock debug kcsan
 #
 # How a history follows its task through exit and exec, whoever goes first, and whoever gets the PID.
@@ -131,6 +132,63 @@ case_a_zombie_has_exited() {
 	same "it is a zombie" "$(stat_field "/proc/$child/stat" 3)" Z
 	same "usr + sys" "$(cpu "$child")" "$(cut -d ' ' -f 1 "/proc/$child/schedstat")"
 	rm "$T/end" "$T/child"
+}
+
+# group: a cgroup, which knows to the microsecond what all that ever ran in it has used. Sets GROUP.
+group() {
+	GROUP=$T/groups/exit
+	mkdir -p "$T/groups"
+	[ -e "$T/groups/cgroup.procs" ] || mount -t cgroup2 none "$T/groups"
+	mkdir -p "$GROUP"
+}
+
+# used_in_group: prints what tasks in the group have used, in microseconds.
+used_in_group() {
+	sed -n 's/^usage_usec //p' "$GROUP/cpu.stat"
+}
+
+# exact_in_group: the last sample of the task must have all that it has used, the only task in the
+# group since $before.
+exact_in_group() {
+	await ended "$PID"
+	between "us more than it has used" $(($(cpu "$PID") / 1000 - $(used_in_group) + before)) -1 1
+}
+
+# The kernel reaps such a task on its own CPU, a while before it leaves that.
+case_a_process_that_nobody_waits_for() {
+	load period_us=1000
+	group
+	for _ in $(seq 5); do
+		before=$(used_in_group)
+		spawn unwaited "$GROUP" burn user 20
+		echo "$PID" >"$FILE"
+		end_task
+		exact_in_group
+	done
+	# Also when there was no sample since.
+	echo 3600000000 >"$PARAMETERS/period_us"
+	before=$(used_in_group)
+	spawn unwaited "$GROUP" burn user 20
+	echo "$PID" >"$FILE"
+	end_task
+	echo 1000 >"$PARAMETERS/period_us"
+	exact_in_group
+	samples | sound
+}
+
+# On another CPU, its parent may do so, too.
+case_a_process_that_is_reaped_at_once() {
+	load period_us=1000
+	group
+	for _ in $(seq 5); do
+		before=$(used_in_group)
+		spawn in "$GROUP" burn user 20
+		echo "$PID" >"$FILE"
+		end_task
+		exact "$PID" "$OUT"
+		exact_in_group
+	done
+	samples | sound
 }
 
 case_a_pid_that_is_used_again() {

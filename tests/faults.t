@@ -190,7 +190,7 @@ case_each_parameter() {
 }
 
 reads() {
-	for file in "$FILE" "$FOLLOW" "$TASKS"; do
+	for file in "$FILE" "$FOLLOW" "$TASKS" "$STATS"; do
 		survives 5 read "$file"
 	done
 	survives 6 read "$SYSFS"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
+# quick
 # kernels: stock debug kcsan
 #
 # /sys/kernel/debug/taskmonitor_follow: what is recorded, as it comes.
@@ -361,10 +362,33 @@ case_many_tasks() {
 	same lines "$(wc -l <"$T/all")" "$(samples | awk -v t="$time" '$8 <= t' | wc -l)"
 }
 
+# Each keeps a place, and maybe a block, of each task: so there is a limit.
+case_at_most_128_followers() {
+	load "target=1 sampling=N"
+	for _ in $(seq 128); do
+		# shellcheck disable=SC2217 # it keeps the file open
+		sleep 3600 <"$FOLLOW" &
+		echo $! >>"$T/pids"
+	done
+	await has_followers 128
+	same "one more" "$(./helper file "$FOLLOW" read || :)" "-- open ENFILE"
+	same followers "$(stats followers)" 128
+	# They are not used up by that, nor by going back to the beginning.
+	kill -KILL $!
+	await has_followers 127
+	same "lines after going back" "$(./helper file "$FOLLOW" read rewind read | grep -c '^pid 1 ')" 2
+	same "reading of the others" "$(wc -l <"$FILE") $(wc -l <"$TASKS")" "1 1"
+}
+
+has_followers() {
+	[ "$(stats followers)" = "$1" ]
+}
+
 case_it_cannot_be_written_to() {
 	load target=1
 	same "a write" "$(./helper write "$FOLLOW" '1\n')" EINVAL
 	same "a write" "$(./helper write "$TASKS" '1\n')" EINVAL
+	same "a write" "$(./helper write "$STATS" '1\n')" EINVAL
 }
 
 case_a_follower_keeps_the_module() {

@@ -321,8 +321,6 @@ static struct model {
 	unsigned int period_us, max_samples, max_tasks, max_mib, reserve;
 	/* From here on, it depends on the sampling thread what happens. */
 	int race;
-	/* This thread is in the midst of a write to sysfs that is longer than a page. */
-	int amid;
 } model;
 
 static u64 least(u64 a, u64 b)
@@ -589,31 +587,24 @@ static long result_of(const struct outcome *o)
 	return o->error && !o->done ? o->error : (long)o->done;
 }
 
+/* A write of whole pages may be a piece of a longer one: a line that it cuts off is left for the next. */
+static int is_cut(size_t len)
+{
+	return len && len % PAGE == 0;
+}
+
 /* An empty write does nothing, but is one. */
 static struct outcome write_debugfs(struct model *m, const char *data, size_t len, int first, int counts)
 {
-	return lines(m, data, len, first || wrong == NEWLINE, 0, counts);
+	return lines(m, data, len, first || wrong == NEWLINE, is_cut(len), counts);
 }
 
-/*
- * Of a write, sysfs passes a page on. A line that the page cuts off is left for the write that goes on
- * behind it; at the end of that, a newline may not lack. An empty one never reaches the module.
- */
-static struct outcome write_sysfs(struct model *m, const char *data, size_t len, int counts)
+/* Of a write, sysfs passes a page on. An empty one never reaches the module. */
+static struct outcome write_sysfs(struct model *m, const char *data, size_t len, int first, int counts)
 {
-	struct outcome o;
-	int page = len >= PAGE;
-
-	if (!len)
-		return (struct outcome){ 0 };
-	if (page)
+	if (len > PAGE)
 		len = PAGE;
-	o = lines(m, data, len, !m->amid || wrong == NEWLINE, page, counts);
-	if (result_of(&o) < 0)
-		m->amid = 0;
-	else
-		m->amid = page || (m->amid && o.done < len);
-	return o;
+	return lines(m, data, len, first || wrong == NEWLINE, is_cut(len), counts);
 }
 
 /* As kstrtouint(), all of whose errors are EINVAL. What is behind a NUL does not count. */
@@ -767,7 +758,8 @@ enum { PID, USR, SYS, TIME, RSS, MINFLT, MAJFLT, MM_USERS, STATE, SEQ, START };
 static const struct grammar task_grammar[] = {
 	{ "pid ", 'n' }, { " start ", 'n' }, { " state ", 'l' }, { " threads ", 'n' }, { " samples ", 'n' },
 	{ " taken ", 'n' }, { " evicted ", 'n' }, { " reclaimed ", 'n' }, { " missed ", 'n' }, { " usr ", 'n' },
-	{ " sys ", 'n' }, { " time ", 'n' }, { " rss ", 'n' }, { " mm_users ", 'n' }, { " comm ", 't' }, { "\n", 0 },
+	{ " sys ", 'n' }, { " time ", 'n' }, { " rss ", 'n' }, { " mm_users ", 'n' }, { " tgid ", 'n' },
+	{ " comm ", 't' }, { "\n", 0 },
 };
 enum { T_PID, T_START, T_STATE, T_THREADS, T_SAMPLES, T_TAKEN, T_EVICTED, T_RECLAIMED, T_MISSED, T_USR,
        T_SYS, T_TIME };
@@ -1393,11 +1385,12 @@ static long write_slot(int slot, const char *data, size_t len)
 
 	if (s->fd < 0)
 		return 0;
-	o = s->sysfs ? write_sysfs(&scratch, data, len, 0) : write_debugfs(&scratch, data, len, s->first, 0);
+	o = (s->sysfs ? write_sysfs : write_debugfs)(&scratch, data, len, s->first, 0);
 	if (o.cut)
 		len = o.done;
-	o = s->sysfs ? write_sysfs(&model, data, len, 1) : write_debugfs(&model, data, len, s->first, 1);
-	s->first = 0;
+	o = (s->sysfs ? write_sysfs : write_debugfs)(&model, data, len, s->first, 1);
+	if (len || !s->sysfs)
+		s->first = 0;
 	got = answer(write(s->fd, data, len));
 	shared->commands += o.commands;
 	compare(s->sysfs ? "write to sysfs" : "write to debugfs", got, result_of(&o), &o);

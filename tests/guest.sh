@@ -13,6 +13,7 @@
 export FILE=/sys/kernel/debug/taskmonitor
 export FOLLOW=/sys/kernel/debug/taskmonitor_follow
 export TASKS=/sys/kernel/debug/taskmonitor_tasks
+export STATS=/sys/kernel/debug/taskmonitor_stats
 export SYSFS=/sys/kernel/taskmonitor
 export PARAMETERS=/sys/module/taskmonitor/parameters
 LIMIT=60
@@ -21,8 +22,8 @@ mkdir -p "$T"
 
 # --- the kernel log -----------------------------------------------------------------------------
 #
-# A new line must come from taskmonitor, at a level that reports no problem, or match one of these
-# patterns, each with its reason. A line that matches POISON is never allowed.
+# A new line must come from taskmonitor, at the level for debugging, or match one of these patterns, each
+# with its reason. A line that matches POISON is never allowed.
 
 log_allowed() {
 	sed -e 's/^#.*//' -e '/^$/d' "$T/allowed" - <<'END'
@@ -162,7 +163,7 @@ late_opens() {
 		}
 		inside {
 			report = report "\n" $0
-			if (/debugfs file owner did not clean up at exit: taskmonitor(_follow|_tasks)?$/)
+			if (/debugfs file owner did not clean up at exit: taskmonitor(_follow|_tasks|_stats)?$/)
 				race = 1
 			else if (/BUG|Oops|K[AC]SAN|UBSAN|refcount_t/)
 				print
@@ -194,7 +195,7 @@ log_check() {
 			text = $0
 			sub(/^<[0-9]+>(\[ *[0-9.]+\] )?(\[ *[TC][0-9]+\] )?/, "", text)
 			if (text !~ poison) {
-				if (int(level) % 8 >= 5 && text ~ /^taskmonitor: /)
+				if (int(level) % 8 == 7 && text ~ /^taskmonitor: /)
 					next
 				for (i = 1; i <= n; i++)
 					if (text ~ allowed[i])
@@ -539,12 +540,22 @@ reclaim() {
 	done
 }
 
-# capacity: sets FEWEST and MOST to the range of samples in a full block, as the module logged it
-# when it was loaded.
+# stats KEY: prints a value of the statistics.
+stats() {
+	sed -n "s/^$1 //p" "$STATS"
+}
+
+# stats_add_up: fails if the statistics count a sample twice, or not at all.
+stats_add_up() {
+	cat "$STATS" >"$T/stats"
+	awk '{ value[$1] = $2 }
+		END { exit value["taken"] != value["samples"] + value["evicted"] + value["reclaimed"] + value["removed"] }' \
+		"$T/stats" || fail "taken is not samples + evicted + reclaimed + removed: $(xargs <"$T/stats")"
+}
+
+# capacity: sets FEWEST and MOST to the range of samples in a full block.
 capacity() {
-	# shellcheck disable=SC2046 # words
-	set -- $(dmesg | sed -n 's/.*taskmonitor: a sample: .* \([0-9]*\) to \([0-9]*\) samples$/\1 \2/p' | tail -n 1)
-	FEWEST=$1 MOST=$2
+	FEWEST=$(stats block_samples_min) MOST=$(stats block_samples_max)
 }
 
 # blocks: prints the number of blocks in the cache, with those of the reserve, but without freed
@@ -674,7 +685,7 @@ near() {
 # cpu PID: prints the sum of user and system time. How the kernel splits it depends on the moments
 # of the ticks; the sum does not.
 cpu() {
-	newest "$1" | awk '{ printf "%d", $4 + $6 }'
+	newest "$1" | awk '{ printf "%.0f", $4 + $6 }'
 }
 
 # exact PID RUSAGE_OUTPUT: the last sample must have the totals that the parent got with wait4().

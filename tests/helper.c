@@ -6,10 +6,11 @@
  *   insmod FILE [PARAMETERS]   finit_module(); prints "ok" or the name of the error, exits 0 or 1
  *   rmmod NAME                 delete_module() without waiting; the same
  *   write FILE DATA...         each DATA is one write() to the same open file (\n, \t, \0 and \\ are
- *                              understood; @PATH is what that file contains); prints what each
- *                              returned, or the name of the error
+ *                              understood; @PATH is what that file contains), behind "@" to another one;
+ *                              prints what each returned, or the name of the error
  *   file FILE OPERATION...     does these with one open file; but for what is read, prints a line
  *                              "-- OPERATION RESULT" of each, with the number or name of the error
+ *                              (of what is written, without the data)
  *                                read           read(), until it returns 0
  *                                read=BYTES     one read(), of at most so many
  *                                pread=OFFSET   one pread() of 4096 bytes
@@ -20,9 +21,12 @@
  *                                uring=OFFSET   one read of 4096 bytes by io_uring, which asks for an offset
  *                                               whatever the file is; -1 is where the file is
  *                                bad            a read() to an address that is not there
+ *                                write=DATA     one write() (escapes as above); the file is open for it, too
+ *                                pwrite=DATA    one pwrite(), at offset 0
  *                                hold           says "held" on stderr, and waits for a SIGTERM
  *   blocked FILE DATA REST     one write() of DATA and REST, which gets as far as REST, says "held" on
  *                              stderr, and goes on after a SIGTERM; prints its result
+ *   pin TID CPU                lets the thread run on that processor alone; prints "ok" or the name of the error
  *   badpointer FILE            a read() to, and a write() from such an address; prints the results
  *   reread FILE                prints the file, "--", and after a seek back to 0 the file again
  *   hold FILE BYTES            prints BYTES of FILE, says "held" on stderr, and goes on to the end
@@ -37,6 +41,7 @@
  *   faults read FILE           the same with open() and read() to the end, where a read() that fails
  *                              is repeated; each time all is read that is there
  *                              Each prints "faults N" and how often which result came, as "N RESULT"
+ *   timens SECONDS COMMAND...  runs it in a time namespace whose CLOCK_BOOTTIME is that much ahead
  *   fault N FILE DATA          open() and a write() with their allocation N failing; prints "ok" or the
  *                              name of the error, and " injected" if there was an allocation N
  *
@@ -46,15 +51,21 @@
  *
  *   pause
  *   burn user|sys MS           has used that much CPU time in user or kernel mode
+ *   spin MS CPU                has used that much in kernel mode, and now loops in user mode on this
+ *                              processor, until a signal kills it
  *   named NAME                 has this name (comm; escapes as above)
  *   renaming NAME NAME         changes its name all the while, from the one to the other
  *   grow MIB                   has that much more memory resident
+ *   spread PAGES               has touched that many pages of memory on each processor it may run on
  *   threads N MS               N threads, "tid TID" of each printed, have used MS each; SIGUSR1 ends
  *                              the last of them
  *   leader-exit N MS           the same, with the leader gone
  *   exec-nonleader             a second thread ("tid TID") has replaced the process by `pause`; it
  *                              does so at SIGUSR1, and is "ready" for that before
  *   vfork                      sleeps uninterruptibly in vfork(), its child ends with it
+ *   in GROUP TASK...           one of the above, which is in this cgroup (a directory) from its beginning
+ *   unwaited GROUP TASK...     the same, and nobody waits for it: the kernel reaps it when it exits, and
+ *                              "gone" is printed instead of its usage
  *   zombie MS                  has used that much and exited ("ready" is its parent's word); it is
  *                              reaped when the parent ("parent PID") gets SIGTERM
  *   reuse PID                  has this PID, which must be free
@@ -63,9 +74,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <linux/sched.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,6 +91,10 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x00000080
+#endif
 
 static char **arguments;
 
@@ -183,6 +200,12 @@ static int write_all(const char *file, char **data)
 		size_t length;
 		char *bytes = *data;
 
+		if (!strcmp(bytes, "@")) {
+			fd = open(file, O_WRONLY | O_CLOEXEC);
+			if (fd < 0)
+				fail(file);
+			continue;
+		}
 		if (*bytes == '@')
 			bytes = contents(bytes + 1, &length);
 		else
@@ -279,6 +302,25 @@ static int loaded(void)
 	return !access("/sys/module/taskmonitor", F_OK);
 }
 
+static sigset_t steering;
+
+/* execve() enters the time namespace that was made for children. */
+static void __attribute__((noreturn)) timens(long seconds, char **command)
+{
+	char offset[64];
+	int length = snprintf(offset, sizeof(offset), "boottime %ld 0\n", seconds);
+	int fd;
+
+	if (unshare(CLONE_NEWTIME))
+		fail("unshare");
+	fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, offset, length) != length)
+		fail("/proc/self/timens_offsets");
+	sigprocmask(SIG_UNBLOCK, &steering, NULL);
+	execvp(*command, command);
+	fail(*command);
+}
+
 static long unload_module(void)
 {
 	return syscall(SYS_delete_module, "taskmonitor", O_NONBLOCK);
@@ -308,12 +350,14 @@ static int fault_load(long n, char **argv, int argc)
 	if (result < 0 && (!access("/sys/kernel/taskmonitor", F_OK) ||
 			   !access("/sys/kernel/debug/taskmonitor", F_OK) ||
 			   !access("/sys/kernel/debug/taskmonitor_follow", F_OK) ||
-			   !access("/sys/kernel/debug/taskmonitor_tasks", F_OK)))
+			   !access("/sys/kernel/debug/taskmonitor_tasks", F_OK) ||
+			   !access("/sys/kernel/debug/taskmonitor_stats", F_OK)))
 		broken(n, "failed, and a file is there");
 	if (result == 0 && (access("/sys/kernel/taskmonitor", F_OK) ||
 			    access("/sys/kernel/debug/taskmonitor", F_OK) ||
 			    access("/sys/kernel/debug/taskmonitor_follow", F_OK) ||
-			    access("/sys/kernel/debug/taskmonitor_tasks", F_OK)))
+			    access("/sys/kernel/debug/taskmonitor_tasks", F_OK) ||
+			    access("/sys/kernel/debug/taskmonitor_stats", F_OK)))
 		broken(n, "succeeded, and a file is missing");
 	if (result == 0 && unload_module())
 		fail("rmmod");
@@ -476,8 +520,6 @@ static int faults(const char *what, char **argv, int argc)
 }
 
 /* All signals that steer a child are blocked from the start and waited for. */
-static sigset_t steering;
-
 static int next_signal(void)
 {
 	int signal;
@@ -652,15 +694,19 @@ static ssize_t read_by_uring(int fd, void *buffer, size_t size, long offset)
 static int operate(const char *file, char **operations)
 {
 	static char buffer[1 << 20];
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	int fd, mode = O_RDONLY;
 
+	for (char **operation = operations; *operation; operation++)
+		if (!strncmp(*operation, "write=", 6) || !strncmp(*operation, "pwrite=", 7))
+			mode = O_RDWR;
+	fd = open(file, mode | O_CLOEXEC);
 	if (fd < 0) {
 		printf("-- open %s\n", strerrorname_np(errno));
 		return 1;
 	}
 	for (; *operations; operations++) {
 		char *name = *operations, *value = strchr(name, '=');
-		long n = value ? number(value + 1) : 0;
+		long n = value && *name != 'w' && strncmp(name, "pw", 2) ? number(value + 1) : 0;
 		ssize_t got = 0;
 
 		if (!strcmp(name, "read")) {
@@ -678,6 +724,12 @@ static int operate(const char *file, char **operations)
 			got = pread(fd, buffer, 4096, n);
 			if (got > 0)
 				fwrite(buffer, 1, got, stdout);
+		} else if (!strncmp(name, "write=", 6)) {
+			*value = '\0';
+			got = write(fd, value + 1, unescape(value + 1));
+		} else if (!strncmp(name, "pwrite=", 7)) {
+			*value = '\0';
+			got = pwrite(fd, value + 1, unescape(value + 1), 0);
 		} else if (!strcmp(name, "rewind")) {
 			got = lseek(fd, 0, SEEK_SET);
 		} else if (!strncmp(name, "seek=", 5)) {
@@ -772,6 +824,21 @@ static void be_burn(void)
 	rest();
 }
 
+static void be_spin(void)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(number(arguments[1]), &cpus);
+	if (sched_setaffinity(0, sizeof(cpus), &cpus))
+		fail("sched_setaffinity");
+	sigprocmask(SIG_UNBLOCK, &steering, NULL);
+	burn_sys(number(arguments[0]));
+	puts("ready");
+	for (volatile long i = 0;; i++)
+		;
+}
+
 static void be_named(void)
 {
 	arguments[0][unescape(arguments[0])] = 0;
@@ -797,6 +864,43 @@ static void be_grow(void)
 
 	if (memory == MAP_FAILED)
 		fail("mmap");
+	rest();
+}
+
+static int pin(pid_t tid, int cpu)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	puts(sched_setaffinity(tid, sizeof(one), &one) ? strerrorname_np(errno) : "ok");
+	return 0;
+}
+
+static void be_spread(void)
+{
+	size_t pages = number(arguments[0]), size = pages * 4096;
+	cpu_set_t all, one;
+
+	if (sched_getaffinity(0, sizeof(all), &all))
+		fail("sched_getaffinity");
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		char *memory;
+
+		if (!CPU_ISSET(cpu, &all))
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		if (sched_setaffinity(0, sizeof(one), &one))
+			fail("sched_setaffinity");
+		memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (memory == MAP_FAILED || (size && madvise(memory, size, MADV_NOHUGEPAGE) && errno != EINVAL))
+			fail("mmap");
+		for (size_t at = 0; at < size; at += 4096)
+			((volatile char *)memory)[at] = 1;
+	}
+	if (sched_setaffinity(0, sizeof(all), &all))
+		fail("sched_setaffinity");
 	rest();
 }
 
@@ -943,12 +1047,30 @@ static void be_vfork(void)
 	_exit(0);
 }
 
+static const char *group;
+static int unwaited;
+
+/* A fork(), of a child that is in `group`. */
+static pid_t fork_into_group(void)
+{
+	struct clone_args args = { .flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD };
+	int fd = open(group, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		fail(group);
+	args.cgroup = fd;
+	return syscall(SYS_clone3, &args, sizeof(args));
+}
+
 /* Runs a child that is what `be` says, reaps it, and tells what it used. */
 static int run(void (*be)(void))
 {
 	struct rusage u;
-	pid_t child = fork();
+	pid_t child;
 
+	if (unwaited)
+		signal(SIGCHLD, SIG_IGN);
+	child = group ? fork_into_group() : fork();
 	if (child < 0)
 		fail("fork");
 	if (!child) {
@@ -957,6 +1079,13 @@ static int run(void (*be)(void))
 		printf("pid %d\n", getpid());
 		be();
 		exit(0);
+	}
+	if (unwaited) {
+		/* It returns when there is no child any more. */
+		if (wait4(child, NULL, 0, &u) != -1 || errno != ECHILD)
+			fail("wait4");
+		puts("gone");
+		return 0;
 	}
 	if (wait4(child, NULL, 0, &u) != child)
 		fail("wait4");
@@ -1029,9 +1158,11 @@ int main(int argc, char **argv)
 	} tasks[] = {
 		{ "pause", 0, rest },
 		{ "burn", 2, be_burn },
+		{ "spin", 2, be_spin },
 		{ "named", 1, be_named },
 		{ "renaming", 2, be_renaming },
 		{ "grow", 1, be_grow },
+		{ "spread", 1, be_spread },
 		{ "threads", 2, be_threads },
 		{ "leader-exit", 2, be_leader_exit },
 		{ "exec-nonleader", 0, be_exec_nonleader },
@@ -1054,6 +1185,8 @@ int main(int argc, char **argv)
 		return write_all(argv[2], argv + 3);
 	if (argc == 5 && !strcmp(command, "blocked"))
 		return write_blocked(argv[2], argv[3], argv[4]);
+	if (argc == 4 && !strcmp(command, "pin"))
+		return pin(number(argv[2]), number(argv[3]));
 	if (argc == 3 && !strcmp(command, "badpointer"))
 		return badpointer(argv[2]);
 	if (argc >= 4 && !strcmp(command, "file"))
@@ -1062,6 +1195,8 @@ int main(int argc, char **argv)
 		return reread(argv[2]);
 	if (argc == 4 && !strcmp(command, "hold"))
 		return hold(argv[2], number(argv[3]));
+	if (argc >= 4 && !strcmp(command, "timens"))
+		timens(number(argv[2]), argv + 3);
 	if (argc == 5 && !strcmp(command, "fault"))
 		return fault(number(argv[2]), argv[3], argv[4]);
 	if (argc >= 4 && !strcmp(command, "faults"))
@@ -1070,6 +1205,13 @@ int main(int argc, char **argv)
 		return zombie(number(argv[2]));
 	if (argc == 3 && !strcmp(command, "reuse"))
 		return reuse(number(argv[2]));
+	if (argc >= 4 && (!strcmp(command, "in") || !strcmp(command, "unwaited"))) {
+		unwaited = !strcmp(command, "unwaited");
+		group = argv[2];
+		argc -= 2;
+		argv += 2;
+		command = argv[1];
+	}
 	for (size_t i = 0; i < sizeof(tasks) / sizeof(*tasks); i++) {
 		if (strcmp(command, tasks[i].name) || argc != tasks[i].arguments + 2)
 			continue;

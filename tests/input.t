@@ -105,7 +105,7 @@ case_a_bad_pointer() {
 	load "target=1 period_us=1000"
 	same results "$(./helper badpointer "$FILE")" "EFAULT EFAULT"
 	same results "$(./helper badpointer "$SYSFS")" "EFAULT EFAULT"
-	for file in "$FOLLOW" "$TASKS"; do
+	for file in "$FOLLOW" "$TASKS" "$STATS"; do
 		same results "$(./helper badpointer "$file")" "EFAULT EINVAL"
 	done
 	untouched
@@ -123,6 +123,12 @@ case_a_bad_pointer_loses_nothing() {
 	done
 }
 
+# quiet: whether nothing happens that the statistics count.
+quiet() {
+	cat "$STATS" >"$T/before"
+	cmp -s "$STATS" "$T/before"
+}
+
 case_one_byte_at_a_time() {
 	spawn pause
 	load "target=1,$PID,2 period_us=1000"
@@ -130,7 +136,9 @@ case_one_byte_at_a_time() {
 	end_task
 	await ended "$PID"
 	echo stop >"$FILE"
-	for file in "$FILE" "$FOLLOW" "$TASKS" "$SYSFS"; do
+	# (Its reading is not counted in it.)
+	await quiet
+	for file in "$FILE" "$FOLLOW" "$TASKS" "$STATS" "$SYSFS"; do
 		cat "$file" >"$T/whole"
 		[ -s "$T/whole" ] || fail "$file is empty"
 		dd if="$file" bs=1 of="$T/bytes" 2>/dev/null

@@ -28,6 +28,8 @@ case_all_suites_run() {
 
 # suite NAME: each test of its plan was run, and passed.
 suite() {
+	# When it is the only case.
+	[ -e "$T/ktap" ] || case_all_suites_run
 	sed -n "/# Subtest: $1\$/,/ok [0-9]* $1\$/p" "$T/ktap" >"$T/suite"
 	plan=$(sed -n 's/^ *1\.\.//p' "$T/suite")
 	between "tests of the suite" "$plan" 1 1000

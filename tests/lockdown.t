@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
+# quick
 # vm: -a lsm=lockdown,capability
 #
 # Kernel lockdown, as with Secure Boot. It refuses modules that are not signed, so it is turned on
@@ -24,6 +25,9 @@ locked() {
 	same results "$(./helper file "$FOLLOW" end poll=60000 read=65536 | grep -c '^-- end 0$\|^-- poll=60000 in$')" 2
 	same "tasks in $TASKS" "$(cut -d ' ' -f 2 "$TASKS" | xargs)" "1 $PID"
 	between "lines of $SYSFS" "$(wc -l <"$SYSFS")" 25 50
+	same "version in $STATS" "$(stats version)" "$(cat /sys/module/taskmonitor/version)"
+	same "tasks in $STATS" "$(stats tasks)" 2
+	! chmod 600 "$STATS" 2>/dev/null || fail "$STATS can be given another mode"
 
 	# Commands are taken by sysfs, and parameters can be written.
 	echo 2 >"$SYSFS"

@@ -120,6 +120,97 @@ case_reclaim_waits_for_its_turn() {
 	done
 }
 
+# Each living task keeps its newest block, whatever max_mib says: so there are no more of them than blocks in it.
+case_no_task_beyond_max_mib() {
+	spawn threads 1100 0
+	sed -n 's/^tid //p' "$OUT" >"$T/tids"
+	load "max_mib=1 period_us=1000 sampling=N"
+	capacity
+	most=$((1048576 / $(stats block_ksize)))
+	same "blocks in 1 MiB" "$most" 1024
+	other=$(stats other_bytes)
+	head -n "$most" "$T/tids" >"$T/some"
+	writes "$(wc -c <"$T/some")" "@$T/some"
+	same "living, blocks" "$(stats living) $(stats blocks)" "$most $most"
+	same "bytes of the blocks" "$(stats block_bytes)" 1048576
+	between "other bytes for a task" $((($(stats other_bytes) - other) / most)) 300 512
+	next=$(sed -n 1025p "$T/tids")
+	writes ENOSPC "$next\n"
+	writes_to "$SYSFS" ENOSPC "$next\n"
+	same "tasks, taken, evicted" "$(stats tasks) $(stats taken) $(stats evicted)" "$most $most 0"
+
+	# Older blocks of the others make room, as for their own next ones.
+	head -n 10 "$T/tids" | sed 's/^/-/' >"$T/some"
+	writes "$(wc -c <"$T/some")" "@$T/some"
+	LIMIT=300
+	echo start >"$FILE"
+	await has_stats evicted "$MOST"
+	echo stop >"$FILE"
+	same "blocks, living" "$(stats blocks) $(stats living)" "$most $((most - 10))"
+	evicted=$(stats evicted)
+	head -n 10 "$T/tids" >"$T/some"
+	writes "$(wc -c <"$T/some")" "@$T/some"
+	between "samples evicted for them" $(($(stats evicted) - evicted)) "$((10 * FEWEST))" "$((10 * MOST))"
+	same "blocks, living" "$(stats blocks) $(stats living)" "$most $most"
+	writes ENOSPC "$next\n"
+	stats_add_up
+
+	# A lower limit is kept as far as it can be.
+	echo 2 >"$PARAMETERS/max_mib"
+	sed -n '1025,$p' "$T/tids" >"$T/some"
+	writes "$(wc -c <"$T/some")" "@$T/some"
+	echo 1 >"$PARAMETERS/max_mib"
+	same "blocks, living" "$(stats blocks) $(stats living)" "1100 1100"
+	same "tasks without a sample" "$(awk '$10 == 0' "$TASKS")" ""
+	writes ENOSPC "1\n"
+	head -n 77 "$T/tids" | sed 's/^/-/' >"$T/some"
+	writes "$(wc -c <"$T/some")" "@$T/some"
+	writes 2 "1\n"
+	writes ENOSPC "2\n"
+	same "blocks, living" "$(stats blocks) $(stats living)" "$most $most"
+	stats_add_up
+	adds_up
+}
+
+has_stats() {
+	[ "$(stats "$1")" -ge "$2" ]
+}
+
+# kernel_bytes: the kernel's memory that is charged to the group.
+kernel_bytes() {
+	sed -n 's/^kernel //p' "$GROUP/memory.stat"
+}
+
+case_a_follower_is_charged() {
+	GROUP=/sys/fs/cgroup/reader
+	[ -e /sys/fs/cgroup/cgroup.procs ] || mount -t cgroup2 none /sys/fs/cgroup
+	echo +memory >/sys/fs/cgroup/cgroup.subtree_control
+	mkdir -p "$GROUP"
+	load "max_mib=20 sampling=N"
+	some 1000
+	: >"$T/holder"
+	(
+		sh -c 'echo $PPID' >"$GROUP/cgroup.procs"
+		exec ./helper file "$FOLLOW" hold read hold read >"$T/followed" 2>"$T/holder"
+	) &
+	HOLDER=$!
+	echo "$HOLDER" >>"$T/pids"
+	await grep -q held "$T/holder"
+	before=$(kernel_bytes)
+	same "followers, their bytes" "$(stats followers) $(stats follower_bytes)" "1 0"
+	: >"$T/holder"
+	kill -TERM "$HOLDER"
+	await grep -q held "$T/holder"
+	bytes=$(stats follower_bytes)
+	between "bytes for each task" $((bytes / 1000)) 100 400
+	between "bytes charged" $(($(kernel_bytes) - before)) $((bytes * 9 / 10)) $((bytes * 2 + 100000))
+	note "a follower takes $((bytes / 1000)) bytes for each task"
+	# It does not keep more than a place for each task, whoever comes and goes.
+	released
+	same "followers, their bytes" "$(stats followers) $(stats follower_bytes)" "0 0"
+	rmdir "$GROUP"
+}
+
 case_a_long_history_is_given_back_at_once() {
 	load "period_us=100 max_samples=16000000 max_mib=80"
 	some 40

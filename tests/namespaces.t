@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
+# quick
 #
 # PIDs are those of who writes, and those of who reads.
 
@@ -25,6 +26,8 @@ case_pids_are_those_of_the_reader() {
 		same "PID outside in $file" "$(cut -d ' ' -f 1-2 "$file" | sort -u)" "pid $PID"
 		same "PID inside in $file" "$(inside "cut -d ' ' -f 1-2 $file" | sort -u)" "pid 0"
 	done
+	inside "cat $TASKS" >"$T/inside"
+	grep -q ' tgid 0 comm ' "$T/inside" || fail "inside: $(cat "$T/inside")"
 }
 
 case_what_has_no_number_there_cannot_be_named_there() {
@@ -99,6 +102,85 @@ case_a_history_outlives_its_namespace() {
 
 all_over() {
 	samples | tail -n 1 | grep -q 'state X'
+}
+
+# dying: the cgroups that were removed, but are still kept.
+dying() {
+	awk '$1 == "nr_dying_descendants" { print $2 }' "$T/cgroup/cgroup.stat"
+}
+
+dying_are() {
+	[ "$(dying)" = "$1" ]
+}
+
+# A task that has exited keeps its cgroup until its last sample; after that, it keeps it no more.
+case_a_removed_cgroup_is_kept_until_the_last_sample() {
+	mkdir -p "$T/cgroup"
+	mount -t cgroup2 none "$T/cgroup"
+	load period_us=1000
+	for name in kept other; do
+		mkdir "$T/cgroup/$name"
+		spawn pause
+		echo "$PID" >"$T/cgroup/$name/cgroup.procs"
+		[ $name = other ] || echo "$PID" >"$FILE"
+		echo stop >"$FILE"
+		end_task
+		await rmdir "$T/cgroup/$name"
+	done
+	# The other one goes, however long that takes; this one stays.
+	await dying_are 1
+	usleep 200000
+	same "dying cgroups" "$(dying)" 1
+	echo start >"$FILE"
+	await dying_are 0
+	same "the history" "$(samples | tail -n 1 | key state)" X
+	umount "$T/cgroup"
+}
+
+can_unshare() {
+	unshare "$@" true
+}
+
+# So does its user namespace, which its credentials hold.
+case_a_user_namespace_is_kept_until_the_last_sample() {
+	[ -e /proc/sys/user/max_user_namespaces ]
+	load period_us=1000
+	most=$(cat /proc/sys/user/max_user_namespaces)
+	echo 1 >/proc/sys/user/max_user_namespaces
+	unshare -U sleep 100000 &
+	inner=$!
+	echo $inner >>"$T/pids"
+	await namespace_of $inner user
+	echo $inner >"$FILE"
+	echo stop >"$FILE"
+	kill -KILL $inner
+	wait $inner || :
+	usleep 200000
+	! can_unshare -U 2>/dev/null || fail "the user namespace was not kept"
+	echo start >"$FILE"
+	await can_unshare -U
+	same "the history" "$(samples | tail -n 1 | key state)" X
+	echo "$most" >/proc/sys/user/max_user_namespaces
+}
+
+# namespace_of PID KIND: it is not that of this shell.
+namespace_of() {
+	[ "$(readlink "/proc/$1/ns/$2")" != "$(readlink "/proc/self/ns/$2")" ]
+}
+
+# The history of a task that has exited keeps its PID namespace, for the readers that are in there.
+case_a_pid_namespace_is_kept_as_long_as_the_history() {
+	load period_us=1000
+	most=$(cat /proc/sys/user/max_pid_namespaces)
+	echo 1 >/proc/sys/user/max_pid_namespaces
+	# Those of the cases before may not be gone yet.
+	await inside "echo 1 >$FILE"
+	await all_over
+	usleep 200000
+	! can_unshare -p -f 2>/dev/null || fail "the PID namespace was not kept"
+	echo clear >"$FILE"
+	await can_unshare -p -f
+	echo "$most" >/proc/sys/user/max_pid_namespaces
 }
 
 run_cases "$@"

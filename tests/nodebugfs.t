@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
+# quick
 # vm: -a debugfs=off
 #
 # A machine with debugfs switched off.
@@ -14,6 +15,7 @@ case_sysfs_works_without_debugfs() {
 	same warnings "$(dmesg -r | grep -c '^<4>.*taskmonitor: debugfs is not available')" 1
 	[ ! -e "$FILE" ] || fail "$FILE is there"
 	[ ! -e "$FOLLOW" ] || fail "$FOLLOW is there"
+	[ ! -e "$STATS" ] || fail "$STATS is there"
 	await full
 	! grep -vE "$LINE" "$SYSFS" || fail "another form"
 	echo 2 >"$SYSFS"

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
+# quick
 #
 # The parameters: their defaults and ranges at load and while loaded, and what they change.
 
 . ./guest.sh
 
-# has NAME VALUE
+# has NAME VALUE: the value in force.
 has() {
 	same "$1" "$(cat "$PARAMETERS/$1")" "$2"
+	same "$1 in $STATS" "$(stats "$1")" "${2:-none}"
 }
 
 # ram: the machine's memory in MiB, as the kernel manages it.
@@ -28,7 +30,7 @@ case_defaults() {
 
 case_modes_of_the_files() {
 	load
-	for file in "$FILE 600" "$FOLLOW 400" "$TASKS 400" "$SYSFS 600" \
+	for file in "$FILE 600" "$FOLLOW 400" "$TASKS 400" "$STATS 400" "$SYSFS 600" \
 		"$PARAMETERS/target 400" "$PARAMETERS/max_tasks 444" "$PARAMETERS/period_us 644" \
 		"$PARAMETERS/max_samples 644" "$PARAMETERS/max_mib 644" "$PARAMETERS/reserve 644" \
 		"$PARAMETERS/sampling 644"; do
@@ -141,8 +143,10 @@ case_a_period_written_live() {
 	# No instant of a new grid is lost, and none is counted twice.
 	echo stop >"$FILE"
 	adds_up
-	between "instants behind the newest sample" \
-		$(($(status 1 taken) + $(status 1 missed) - $(newest 1 seq) - 1)) 0 1000
+	# As many as there were periods since, at most.
+	after=$(($(status 1 taken) + $(status 1 missed) - $(newest 1 seq) - 1))
+	between "instants after the newest sample" $after 0 \
+		"$(awk -v then="$(newest 1 time)" '{ printf "%d", ($1 + 0.01 - then / 1e9) * 1e4 + 2 }' /proc/uptime)"
 }
 
 # Whenever the period changes, the thread goes on, and counts on, at once.

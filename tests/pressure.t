@@ -69,7 +69,10 @@ history() {
 		echo start
 	} >"$FILE"
 	LIMIT=300
-	await low
+	# However long it takes, as long as samples come.
+	until low; do
+		await have taken $(($(total taken) + 10000))
+	done
 	# From now on such that a round is over before the next one.
 	echo 10000 >"$PARAMETERS/period_us"
 	sound_so_far

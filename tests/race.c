@@ -57,6 +57,7 @@
 #define HISTORY "/sys/kernel/debug/taskmonitor"
 #define FOLLOW HISTORY "_follow"
 #define TASKS HISTORY "_tasks"
+#define STATS HISTORY "_stats"
 #define SYSFS "/sys/kernel/taskmonitor"
 #define PARAMETERS "/sys/module/taskmonitor/parameters/"
 
@@ -294,18 +295,35 @@ static void check_tasks(struct reading *reading, const char *text)
 	    !take(&line, " reclaimed ", &reclaimed) || !take(&line, " missed ", &missed) ||
 	    !take(&line, " usr ", &number) || !take(&line, " sys ", &number) ||
 	    !take(&line, " time ", &number) || !take(&line, " rss ", &number) ||
-	    !take(&line, " mm_users ", &number) || strncmp(line, " comm ", 6))
+	    !take(&line, " mm_users ", &number) || !take(&line, " tgid ", &number) || strncmp(line, " comm ", 6))
 		wrong("line \"%s\"", text);
 	if (taken != samples + evicted + reclaimed || !taken)
 		wrong("does not add up: \"%s\"", text);
-	if ((state == 'X') != (threads == 0))
+	// A process that has been reaped, but has not left its CPU, is a zombie without threads.
+	if (state == 'X' ? threads != 0 : threads == 0 && state != 'Z')
 		wrong("threads of one that has ended: \"%s\"", text);
+}
+
+/* The counts add up at any time. (The line of "missed" is behind all of them.) */
+static void check_stats(struct reading *reading, const char *text)
+{
+	const char *line = text;
+	unsigned long number;
+
+	if (take(&line, "samples ", &number) || take(&line, "evicted ", &number) ||
+	    take(&line, "reclaimed ", &number) || take(&line, "removed ", &number))
+		reading->last.usr += number;
+	else if (take(&line, "taken ", &number))
+		reading->last.sys = number;
+	else if (take(&line, "missed ", &number) && reading->last.usr != reading->last.sys)
+		wrong("%lu samples were taken, but %lu are accounted for", reading->last.sys, reading->last.usr);
 }
 
 static void begin(struct reading *reading, const char *file)
 {
 	memset(reading, 0, sizeof(*reading));
-	reading->check = !strcmp(file, HISTORY) ? check_history : !strcmp(file, TASKS) ? check_tasks : check_merged;
+	reading->check = !strcmp(file, HISTORY) ? check_history : !strcmp(file, TASKS) ? check_tasks :
+			 !strcmp(file, STATS) ? check_stats : check_merged;
 }
 
 static void digest(struct reading *reading, const char *bytes, size_t length)

@@ -54,7 +54,7 @@ settled() {
 
 case_adding_and_removing_while_sampling() {
 	load "period_us=200 max_mib=10"
-	race add:4000 add:4000 add:4000 print:1000
+	race add:4000 add:4000 add:4000 print:1000 read:300:"$STATS"
 	settled
 }
 
@@ -70,7 +70,7 @@ case_readers_of_the_newest_block() {
 case_readers_while_blocks_go() {
 	load "target=1,2 period_us=100 max_samples=400 max_mib=1"
 	race add:300:50000 clear:10:10000000 reclaim:30 read:300:"$FILE" read:300:"$FILE" read:300:"$TASKS" read:100:"$SYSFS" \
-		follow:1000 underfoot:20:1000000
+		read:300:"$STATS" follow:1000 underfoot:20:1000000
 	settled
 }
 

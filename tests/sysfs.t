@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
+# quick
 # kernels: stock debug kcsan
 #
 # /sys/kernel/taskmonitor: the newest samples of all, and every command.
@@ -153,6 +154,57 @@ case_a_write_longer_than_a_page() {
 	same sampling "$(cat "$PARAMETERS/sampling")" N
 }
 
+# Only the first write on an open file may lack its last newline, whoever wrote before.
+case_the_last_newline_may_lack_in_the_first_write() {
+	spawn pause
+	a=$PID
+	spawn pause
+	load
+	for file in "$FILE" "$SYSFS"; do
+		# By processes of their own.
+		{
+			sh -c "printf $a"
+			! sh -c "printf $PID" 2>/dev/null || fail "$file: the second write was carried out"
+		} >"$file"
+		same tasks "$(shown)" "$a"
+		# Appending is no other way to write.
+		printf -- "-%s" "$a" >>"$file"
+		same tasks "$(shown)" ""
+		writes_to "$file" "5 EINVAL EINVAL" 'start' 'stop' 'sto'
+		writes_to "$file" "EINVAL EINVAL" "nonsense" "stop"
+		writes_to "$file" "6 EINVAL 5" 'start\n' 'stop' 'stop\n'
+		writes_to "$file" "6 5 EINVAL 6" 'start\n' 'stop\nstar' 'star' 'start\n'
+		# Neither the place in the file nor what was read counts.
+		same "a write behind a read" "$(./helper file "$file" read=1 write=stop write=stop | grep write | xargs)" \
+			"-- write 4 -- write EINVAL"
+	done
+	same "writes at the beginning" "$(./helper file "$SYSFS" pwrite=stop pwrite=stop rewind 'pwrite=stop\n' write=stop | xargs)" \
+		"-- pwrite 4 -- pwrite EINVAL -- rewind 0 -- pwrite 5 -- write EINVAL"
+	# Neither does an empty write to sysfs.
+	writes_to "$SYSFS" "0 4" '' 'stop'
+}
+
+# A page of whole lines, which need no further write.
+case_a_page_of_whole_lines() {
+	spawn pause
+	load
+	for _ in $(seq 512); do
+		printf 'start  \n'
+	done >"$T/page"
+	same bytes "$(wc -c <"$T/page")" 4096
+	for file in "$FILE" "$SYSFS"; do
+		# By the same process, to one file after the other.
+		writes_both "$file" "4096" "@$T/page" "4" "stop"
+		same sampling "$(cat "$PARAMETERS/sampling")" N
+		writes_to "$file" "4096 EINVAL 5" "@$T/page" "stop" 'stop\n'
+	done
+}
+
+# writes_both FILE RESULT DATA RESULT DATA: one write on each of two open files, by one process.
+writes_both() {
+	same "writes to $1" "$(./helper write "$1" "$3" @ "$5")" "$2 $4"
+}
+
 # A program that writes a long file in pieces cuts lines off: what is cut is no command.
 case_a_line_that_is_cut_off() {
 	spawn pause
@@ -164,13 +216,117 @@ case_a_line_that_is_cut_off() {
 		# Behind 4,095 bytes; "-1" would be a command.
 		printf '%s' "-$PID" | head -c 1
 	} >"$T/page"
-	writes_to "$SYSFS" "4095 EINVAL EINVAL" "@$T/page" "-1x" "\n"
-	writes_to "$SYSFS" "4095 EINVAL 2" "@$T/page" "-1" "-1"
-	same tasks "$(shown)" "$PID"
-	writes_to "$SYSFS" "4095 $((${#PID} + 2))" "@$T/page" "-$PID\n"
-	same tasks "$(shown)" ""
-	# At the end of the longer write, and of another one, it is one again.
-	writes_to "$SYSFS" "4095 EINVAL 1 2" "@$T/page" "-x" 1 -1
+	for file in "$FILE" "$SYSFS"; do
+		writes_to "$file" "4095 EINVAL EINVAL" "@$T/page" "-1x" "\n"
+		writes_to "$file" "4095 EINVAL EINVAL" "@$T/page" "-1" "-1"
+		same tasks "$(shown)" "1 $PID"
+		writes_to "$file" "4095 $((${#PID} + 2))" "@$T/page" "-$PID\n"
+		same tasks "$(shown)" "1"
+		echo "$PID" >"$file"
+	done
+	# PID 1 is monitored: nothing of what is cut off is taken for it.
+	{
+		head -c 4095 "$T/page"
+		echo "-$PID"
+	} >"$T/long"
+	for file in "$FILE" "$SYSFS"; do
+		# Writes of 4,096 bytes, as the C library does them.
+		! dd if="$T/long" of="$file" bs=4096 conv=notrunc 2>/dev/null || fail "$file: dd has noticed nothing"
+		same tasks "$(shown)" "1 $PID"
+		cat "$T/long" >"$file"
+		same tasks "$(shown)" "1"
+		echo "$PID" >"$file"
+	done
+}
+
+# What is left of a line may be a command, too: of "stopped".
+case_the_beginning_of_a_line_that_is_a_command() {
+	load
+	{
+		for _ in $(seq 583); do
+			printf 'start \n'
+		done
+		printf 'start     \nstop'
+	} >"$T/beginning"
+	same bytes "$(wc -c <"$T/beginning")" 4096
+	for file in "$FILE" "$SYSFS"; do
+		writes_to "$file" "4092 EINVAL" "@$T/beginning" 'stopped\n'
+		same "sampling after $file" "$(cat "$PARAMETERS/sampling")" Y
+	done
+}
+
+# The text is that of one moment, however it is read.
+case_read_in_pieces() {
+	spawn pause
+	load "target=1,$PID period_us=100"
+	later 1 100
+	for n in 1 2 3; do
+		# Each is a text of its own: the first and the last line are whole.
+		dd if="$SYSFS" bs=$((n * n)) 2>/dev/null >"$T/now"
+		between bytes "$(wc -c <"$T/now")" 3900 4095
+		! grep -vE "$LINE" "$T/now" || fail "another form"
+		sort -n -k 8,8 "$T/now" | cmp - "$T/now" || fail "not in order"
+	done
+	same "the first byte" "$(head -c 1 "$SYSFS")" p
+	while read -r line; do
+		echo "$line"
+	done <"$SYSFS" >"$T/now"
+	! grep -vE "$LINE" "$T/now" || fail "another form, read by the shell"
+	# From an offset on: it ends like the rest, and behind the end is nothing.
+	./helper file "$SYSFS" pread=1 pread=4096 pread=100000 pread=4000 | sed -n 's/^-- //p' >"$T/preads"
+	between "bytes behind the first" "$(sed -n 's/pread=1 //p' "$T/preads")" 3899 4094
+	same "bytes behind the end" "$(sed -n 2,3p "$T/preads" | xargs)" "pread=4096 0 pread=100000 0"
+	between "bytes at the end" "$(sed -n 's/pread=4000 //p' "$T/preads")" 0 95
+	# A read from the beginning shows what is new.
+	./helper file "$SYSFS" read read rewind read pread=0 | sed -n 's/^-- //p' | xargs >"$T/reads"
+	./helper file "$SYSFS" read hold rewind read >"$T/twice" 2>"$T/holder" &
+	holder=$!
+	echo $holder >>"$T/pids"
+	await grep -q held "$T/holder"
+	later 1 100
+	kill -TERM $holder
+	wait $holder
+	same "texts" "$(grep -c '^-- read' "$T/twice")" 2
+	sed '/^-- /,$d' "$T/twice" >"$T/before"
+	sed '1,/^-- rewind/d; /^-- /d' "$T/twice" >"$T/after"
+	! cmp -s "$T/before" "$T/after" || fail "the same text again"
+	sort -m -n -k 8,8 "$T/before" "$T/after" | sort -c -n -k 8,8 || fail "the later text is older"
+	# At the end, a reader stays at the end.
+	echo stop >"$FILE"
+	same reads "$(sed 's/[0-9]\{4\}/N/g' "$T/reads")" "read 0 read 0 rewind 0 read 0 pread=0 N"
+}
+
+# Programs and shells read and write in ways of their own.
+case_as_programs_do_it() {
+	spawn pause
+	a=$PID
+	spawn pause
+	load "target=1 sampling=N"
+	same "the mode" "$(stat -c %a "$SYSFS")" 600
+	echo "$a" >"$SYSFS"
+	echo -n "$PID" >"$SYSFS"
+	same tasks "$(shown)" "1 $a $PID"
+	printf -- '-%s\n-%s' "$a" "$PID" >"$SYSFS"
+	same tasks "$(shown)" 1
+	echo "$a" | tee "$SYSFS" >/dev/null
+	printf %s "$PID" | dd of="$SYSFS" 2>/dev/null
+	same tasks "$(shown)" "1 $a $PID"
+	printf '%s\n%s\n' "-$a" "-$PID" >"$T/commands"
+	cp "$T/commands" "$SYSFS"
+	same tasks "$(shown)" 1
+	printf '%s\n' "$a" "$PID" | cat >"$SYSFS"
+	cat "$SYSFS" >"$T/whole"
+	same lines "$(wc -l <"$T/whole")" 3
+	for command in "head -n 10" "tail -n 10" "grep pid" "dd bs=7" "sort -n -k 8,8" "awk 1" "sed ''" "xargs -n 22"; do
+		eval "$command" <"$SYSFS" 2>/dev/null | cmp - "$T/whole" || fail "$command: another text"
+	done
+	for command in "tail -n 10" "tail -c 4096" "head -c 4096" "grep pid" "sed ''"; do
+		eval "$command $SYSFS" | cmp - "$T/whole" || fail "$command FILE: another text"
+	done
+	cp "$SYSFS" "$T/copy"
+	cmp "$T/copy" "$T/whole"
+	same "the last line" "$(tail -n 1 "$SYSFS")" "$(tail -n 1 "$T/whole")"
+	same "bytes" "$(wc -c <"$SYSFS")" "$(wc -c <"$T/whole")"
 }
 
 case_unloaded_while_it_is_open() {

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
+# kernels: stock
 # programs: taskmon
 # vm: -m 512
 #
@@ -157,11 +158,12 @@ case_killed_at_any_time() {
 		fail "samples that the module does not have"
 }
 
+# The kernel evicts what is 15 s old. taskmon has that long to read it.
 case_no_hole_though_the_kernel_evicts() {
 	spawn burn user 1
-	records a.rec "1,$PID" "period_us=2000 max_samples=1000"
+	records a.rec "1,$PID" "period_us=2000 max_samples=7500"
 	LIMIT=300
-	await evicted 1 "$(few 5000)"
+	await evicted 1 "$(few 1000)"
 	recorded a.rec
 	for pid in 1 $PID; do
 		all_told "$pid"
@@ -312,6 +314,122 @@ case_a_command() {
 	same "tasks in it" "$(sed 1d "$T/shown" | cut -d , -f 1 | sort -u | wc -l)" 1
 	same "monitored now" "$(cut -d ' ' -f 2 "$TASKS")" 1
 	same period "$(cat "$PARAMETERS/period_us")" 1000000
+}
+
+case_a_command_shorter_than_the_period() {
+	load period_us=3600000000
+	./taskmon record -o "$T/a.rec" -- sh -c 'i=0; while [ $i -lt 30000 ]; do i=$((i + 1)); done' 2>"$T/said" ||
+		fail "$(cat "$T/said")"
+	told=$(awk '$1 == "user" || $1 == "system" { s += $2 } END { print s }' "$T/said")
+	./taskmon info -i "$T/a.rec" >"$T/about"
+	grep -q '^ peak RSS  [0-9.]*[KM]iB, by the kernel$' "$T/about" || fail "no peak: $(cat "$T/about")"
+	./taskmon info -i "$T/a.rec" --format csv >"$T/info"
+	pid=$(sed -n 's/^taskmon: sh, PID //p' "$T/said")
+	same samples "$(info "$pid" samples)" 1
+	same name "$(info "$pid" name)" sh
+	same "peak of the samples" "$(info "$pid" peak_rss_bytes)" ""
+	note "by the kernel $told s, in the recording $(info "$pid" cpu_seconds) s"
+	between "CPU s" "$(info "$pid" cpu_seconds)" "$(awk -v t="$told" 'BEGIN { print t - 0.003 }')" \
+		"$(awk -v t="$told" 'BEGIN { print t + 0.003 }')"
+	between "CPU %" "$(info "$pid" cpu_percent)" 5 101
+	./taskmon csv -i "$T/a.rec" >"$T/csv"
+	same "rows of csv" "$(sed 1d "$T/csv" | wc -l)" 1
+	between "CPU % of the row" "$(sed 1d "$T/csv" | cut -d , -f 16)" 5 101
+	./taskmon plot --ascii -i "$T/a.rec" >"$T/plot" || fail "no picture"
+	same "what a sample says that was before" "$(shown_of a.rec | wc -l)" 1
+}
+
+# offsets: the time of day minus that since boot of each sample in the file, in seconds, with those that are equal once.
+offsets() {
+	./taskmon csv -i "$T/a.rec" | awk -F , 'NR > 1 { print $1, $2 }' |
+		while read -r time boottime; do
+			echo $(($(date -u -D %Y-%m-%dT%H:%M:%S -d "${time%%.*}" +%s) - boottime / 1000000000))
+		done | awk 'NR == 1 || $1 - last > 10 || last - $1 > 10 { print; last = $1 }'
+}
+
+case_the_clock_is_set_meanwhile() {
+	load "target=1 period_us=100000"
+	record a.rec
+	await has_begun a.rec
+	later 1 3
+	now=$(date +%s)
+	date -s "@$((now + 86400))" >/dev/null
+	later 1 25
+	date -s "@$((now - 3600))" >/dev/null
+	later 1 25
+	writes 5 "stop
+"
+	kill -TERM "$RECORD"
+	wait "$RECORD" || fail "$(cat "$T/record.said")"
+	date -s "@$now" >/dev/null
+	./taskmon info -i "$T/a.rec" >"$T/about"
+	same "changes of the clock" "$(grep -c '^ *clock  set by [+-]' "$T/about")" 2
+	offsets >"$T/offsets"
+	note "seconds from the time since boot to the time of day: $(tr '\n' ' ' <"$T/offsets")"
+	same "clocks in the file" "$(wc -l <"$T/offsets")" 3
+	{ read -r first; read -r second; read -r third; } <"$T/offsets"
+	between "seconds that it was set by" $((second - first)) 86390 86410
+	between "seconds that it was set back by" $((second - third)) 89980 90020
+	# What is asked for by the time of day is by the clock as it was then.
+	./taskmon show -i "$T/a.rec" --since "$((now + 80000))" --format csv --fields seq >"$T/late"
+	between "samples of the next day" "$(sed 1d "$T/late" | wc -l)" 15 40
+	./taskmon plot --ascii -i "$T/a.rec" >"$T/plot" || fail "no picture"
+	grep -q 'the clock was set by' "$T/plot" || fail "$(cat "$T/plot")"
+}
+
+# suspends: the machine, for two seconds or more (without KVM, ten), as far as a test of the kernel goes.
+suspends() {
+	log_noisy
+	echo 2 >/sys/module/suspend/parameters/pm_test_delay
+	echo core >/sys/power/pm_test
+	echo mem >/sys/power/state || fail "the machine cannot be suspended"
+	echo none >/sys/power/pm_test
+}
+
+# slept FILE: of the rows of a task in it (columns lost, elapsed_ns, suspended_ns), those with a time in which the machine was
+# suspended have no rate.
+slept() {
+	same "rows with a suspend" "$(awk -F , '$3 > 1e9' "$1" | wc -l)" 1
+	same "rates over a suspend" "$(awk -F , '$3 > 0 && $2 != ""' "$1")" ""
+}
+
+case_a_suspend_is_a_gap() {
+	load "target=1 period_us=300000"
+	record a.rec
+	await has_begun a.rec
+	later 1 4
+	suspends
+	later 1 4
+	writes 5 "stop
+"
+	kill -TERM "$RECORD"
+	wait "$RECORD" || fail "$(cat "$T/record.said")"
+	./taskmon info -i "$T/a.rec" >"$T/about"
+	same "suspends in the file" "$(grep -c '^ *clock  suspended for [1-9]' "$T/about")" 1
+	./taskmon csv -i "$T/a.rec" | sed 1d | awk -F , '{ print $7 "," $15 "," $21 }' >"$T/rows"
+	slept "$T/rows"
+	./taskmon show -i "$T/a.rec" | grep -q '^# pid 1: the machine was suspended for [1-9]' || fail "show says nothing"
+	# Who looks later did not see it. (If samples are missing, too, that is told instead.)
+	./taskmon show --format csv --fields lost,elapsed_ns,suspended_ns | sed 1d >"$T/rows"
+	note "looked at later: $(awk -F , '$3 > 0 || $1 > 0' "$T/rows" | tr '\n' ' ')"
+	[ "$(awk -F , '$1 > 0' "$T/rows")" ] || slept "$T/rows"
+	./taskmon doctor >"$T/doctor" || :
+	grep -q 'the machine was suspended for ' "$T/doctor" || fail "$(cat "$T/doctor")"
+}
+
+case_another_time_namespace() {
+	load "target=1 period_us=10000"
+	later 1 3
+	ahead=$(./helper timens 86400 ./taskmon show --since 1h --format csv --fields time,seq | sed 1d | tail -n 1)
+	[ "$ahead" ] || fail "no sample of the last hour"
+	time=${ahead%%.*}
+	same "the day of the newest sample" "${time%%T*}" "$(date -u +%Y-%m-%d)"
+	./helper timens 86400 ./taskmon doctor >"$T/doctor" || :
+	grep -q 'time namespace, whose boot time is 86400s ahead' "$T/doctor" || fail "$(cat "$T/doctor")"
+	# Those of a command begin with it.
+	./helper timens 86400 ./taskmon record -o "$T/a.rec" -- sh -c 'i=0; while [ $i -lt 30000 ]; do i=$((i + 1)); done' \
+		2>"$T/said" || fail "$(cat "$T/said")"
+	[ "$(shown_of a.rec | wc -l)" -gt 1 ] || fail "no samples of it"
 }
 
 case_two_commands_compared() {

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
+# quick
+# kernels: stock
 # programs: taskmon
 #
 # `taskmon run` against the module: what it says of a command, and what it leaves.
@@ -93,7 +95,13 @@ case_a_loop_of_known_cost() {
 	samples=$(number samples)
 	between samples "$samples" 20 100000
 	same "lines of the file" "$(($(wc -l <"$T/csv") - 1))" "$samples"
-	same "the first sample" "$(column seq "$T/csv" | head -n 1)" 0
+	# (What was sampled before the command began is not the command's: the first of its process, at least.)
+	[ "$(column seq "$T/csv" | head -n 1)" -ge 1 ] || fail "a sample before the command"
+	# Each row has totals since the command began.
+	behind=$(awk -v t="$told" -v u="$(column usr_ns "$T/csv" | tail -n 1)" -v s="$(column sys_ns "$T/csv" | tail -n 1)" \
+		'BEGIN { print t - (u + s) / 1e9 }')
+	note "the totals of the last row lack $behind s"
+	between "seconds that the last row lacks" "$behind" -0.003 0.003
 	column seq "$T/csv" | awk 'NR > 1 && $1 <= last { exit 1 } { last = $1 }' || fail "not in order"
 	lost=$(column lost "$T/csv" | awk '{ s += $1 } END { print s }')
 	missed=$(value samples | sed 's/.*, \([0-9]*\) missed/\1/')
@@ -241,8 +249,67 @@ case_signals_are_passed_on() {
 case_an_end_before_the_first_period_is_over() {
 	load period_us=3600000000
 	run 3 -- sh -c 'exit 3'
-	same samples "$(value samples)" "1, 0 missed"
+	same samples "$(value samples)" "0, 0 missed"
+	grep -q 'no sample was taken while the command ran, because it was shorter than the period of 3600s' "$T/said" ||
+		fail "no hint: $(cat "$T/said")"
 	nothing_left 3600000000
+}
+
+# A command that is over long before the next instant.
+case_shorter_than_the_period() {
+	load period_us=3600000000
+	run 0 --csv "$T/csv" --json "$T/json" --plot "$T/svg" -- \
+		sh -c 'i=0; while [ "$i" -lt 30000 ]; do i=$((i + 1)); done'
+	grep -q 'for more samples: --period [0-9]*[mu]s' "$T/said" || fail "no hint: $(cat "$T/said")"
+	same samples "$(value samples)" "1, 0 missed"
+	same "rows" "$(column state "$T/csv")" X
+	same "objects" "$(grep -c '"state":"X"' "$T/json")" "$(wc -l <"$T/json")"
+	told=$(awk -v u="$(number user)" -v s="$(number system)" 'BEGIN { print 1e9 * (u + s) }')
+	used=$(awk -v u="$(column usr_ns "$T/csv")" -v s="$(column sys_ns "$T/csv")" 'BEGIN { print u + s }')
+	note "by the kernel $told ns, by the row $used ns"
+	# (The kernel's are in microseconds, and the summary's in milliseconds.)
+	between "ns in the row" "$used" "$(awk -v t="$told" 'BEGIN { print t - 2e6 }')" "$(awk -v t="$told" 'BEGIN { print t + 2e6 }')"
+	between "page faults" "$(column minflt "$T/csv")" 1 100000
+	# The rate is over the time since the command began, in which it did little else.
+	between "CPU %" "$(column cpu_percent "$T/csv")" 5 101
+	grep -q '1 sample' "$T/svg" || fail "no picture"
+	! grep -q 'memory 0 B' "$T/svg" || fail "a peak of nothing"
+	nothing_left 3600000000
+}
+
+# A shell that says the most memory that it has had.
+# shellcheck disable=SC2016
+HWM='while read -r key value rest; do [ "$key" != VmHWM: ] || echo "$value"; done </proc/$$/status'
+
+# peak_kib: the peak in KiB, or the most that it may be.
+peak_kib() {
+	peak=$(value 'peak RSS')
+	peak=${peak#at most }
+	case $peak in
+	*KiB) echo "${peak%KiB}" ;;
+	*MiB) awk -v p="${peak%MiB}" 'BEGIN { print 1024 * p }' ;;
+	*) fail "peak RSS $peak" ;;
+	esac
+}
+
+case_nothing_of_before_the_exec() {
+	load
+	run 0 --period 10ms --csv "$T/csv" -- sh -c "i=0; while [ \$i -lt 20000 ]; do i=\$((i + 1)); done; $HWM"
+	# KiB. (The kernel's own counters are exact to 31 pages of each kind on each processor.)
+	hwm=$(cat "$T/out")
+	peak=$(peak_kib)
+	note "by itself $hwm KiB, by taskmon $peak KiB"
+	between "KiB at the peak" "$peak" $((hwm - 500)) $((hwm + 500))
+	[ "$(column seq "$T/csv" | head -n 1)" -ge 1 ] || fail "a row of before the command"
+	# No more CPU time since the exec than time has passed since then.
+	awk -F , 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+		NR == 2 { print $at["usr_ns"] + $at["sys_ns"], $at["elapsed_ns"]; exit }' "$T/csv" >"$T/first"
+	note "the first row has $(cat "$T/first") ns of CPU time, and of time"
+	awk '$2 != "" && $1 > $2 + 1e6 { exit 1 }' "$T/first" || fail "CPU time of before: $(cat "$T/first")"
+	# taskmon has more memory than that itself.
+	run 0 -- ./helper write /dev/null x
+	note "of a small program: $(value 'peak RSS')"
+	between "KiB of a small program" "$(peak_kib)" 100 1800
 }
 
 case_sampling_that_was_stopped() {
@@ -250,7 +317,7 @@ case_sampling_that_was_stopped() {
 	echo stop >"$FILE"
 	run 0 -- true
 	grep -q 'sampling is stopped: ' "$T/said" || fail "$(cat "$T/said")"
-	same samples "$(value samples)" "1, 0 missed"
+	same samples "$(value samples)" "0, 0 missed"
 	nothing_left
 }
 

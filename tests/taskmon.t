@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
+# quick
+# kernels: stock
 # programs: taskmon
 # vm: -m 1024
 #
@@ -182,6 +184,140 @@ $b: added"
 	same "its name" "$(csv name)" zzz
 }
 
+# What /proc prints of each kernel thread selects it, and what list prints of it does, also where the kernel cuts its name,
+# and where it is a worker that works on something else by then; and nothing else is selected.
+case_add_kernel_threads_by_each_name() {
+	load
+	kernel_threads >"$T/threads"
+	set --
+	while read -r _ name; do
+		set -- "$@" --name "$name"
+	done <"$T/threads"
+	./taskmon add "$@" >"$T/out"
+	all_of "$T/threads" "$(monitored)"
+	kernel_threads | cat - "$T/threads" | cut -d ' ' -f 1 >"$T/known"
+	same "tasks that are no kernel threads" "$(monitored | tr ' ' '\n' | grep -vxFf "$T/known" || :)" ""
+	# The longer names of half of them, the names that list prints of the others.
+	./taskmon list --format csv >"$T/list"
+	awk 'NR % 2' "$T/threads" >"$T/half"
+	set --
+	while read -r _ name; do
+		set -- "$@" --name "$name"
+	done <"$T/half"
+	./taskmon remove "$@" >"$T/out"
+	all_of "$T/half" "$(sed 's/: .*//' "$T/out" | xargs)"
+	set --
+	while IFS=, read -r pid line; do
+		set -- "$@" --name "${line##*,}"
+	done <"$T/list"
+	./taskmon remove "$@" >"$T/out"
+	same "tasks that are left" "$(monitored)" ""
+	long=$(awk '!/kworker.*[-+]/ && length($2) > 15' "$T/threads" | wc -l)
+	workers=$(grep -c 'kworker/[^R].*[-+]' "$T/threads")
+	between "names longer than 15 bytes" "$long" 1 1000
+	between "workers with their work" "$workers" 1 1000
+	note "$(wc -l <"$T/threads") kernel threads, $long with a name longer than 15 bytes, $workers workers with their work"
+}
+
+# kernel_threads: their PIDs and names, as in /proc/PID/comm. (One can end while they are read.)
+kernel_threads() {
+	cat /proc/[0-9]*/status 2>/dev/null | awk '
+		/^Name:/ { name = $2 }
+		/^Pid:/ { pid = $2 }
+		/^PPid:/ && ($2 == 2 || pid == 2) { print pid, name }'
+}
+
+# all_of THREADS PIDS: each of them that is still there is one of the PIDs.
+all_of() {
+	while read -r pid name; do
+		case " $2 " in
+		*" $pid "*) ;;
+		*) [ ! -e "/proc/$pid" ] || fail "its name $name does not select $pid" ;;
+		esac
+	done <"$1"
+}
+
+case_add_by_a_name_longer_than_a_comm() {
+	for name in indeed instead; do
+		cp loads "$T/a-very-long-name-$name"
+		"$T/a-very-long-name-$name" wake 1000 &
+		echo $! >>"$T/pids"
+		await is_called $! a-very-long-nam
+		eval "$name=\$!"
+	done
+	# A script is one, too.
+	printf '#!/bin/sh\n./loads wake 1000 &\necho $! >>"%s"\nwait\n' "$T/pids" >"$T/a-very-long-name-script"
+	chmod +x "$T/a-very-long-name-script"
+	"$T/a-very-long-name-script" &
+	script=$!
+	echo $script >>"$T/pids"
+	await is_called $script a-very-long-nam
+	load
+	./taskmon add --name a-very-long-name-indeed >"$T/out"
+	# shellcheck disable=SC2154 # by eval
+	same said "$(cat "$T/out")" "$indeed: added"
+	./taskmon add --name a-very-long-name-script >"$T/out"
+	same said "$(cat "$T/out")" "$script: added"
+	says 1 "taskmon: no process matches --name a-very-long-name; the kernel keeps 15 bytes of a-very-long-name: to select every task with this part as its name: --name a-very-long-nam" \
+		./taskmon add --name a-very-long-name
+	./taskmon add --name a-very-long-nam >"$T/out"
+	# shellcheck disable=SC2154 # by eval
+	same "all of the name that the kernel keeps" "$(monitored | tr ' ' '\n' | sort -n | xargs)" \
+		"$(printf '%s\n' "$indeed" "$instead" "$script" | sort -n | xargs)"
+	./taskmon remove --name a-very-long-name-instead >"$T/out"
+	same said "$(cat "$T/out")" "$instead: removed"
+	# The program's file can be gone.
+	rm "$T/a-very-long-name-indeed"
+	./taskmon remove --name a-very-long-name-indeed >"$T/out"
+	same said "$(cat "$T/out")" "$indeed: removed"
+	same tasks "$(monitored)" "$script"
+}
+
+is_called() {
+	grep -qx "$2" "/proc/$1/comm"
+}
+
+# The kernel cuts the eighth of these characters.
+case_add_by_a_name_cut_inside_a_character() {
+	spawn named éééééééé
+	load
+	./taskmon add --name "$(cat "/proc/$PID/comm")" >"$T/out"
+	same "said of what /proc prints" "$(cat "$T/out")" "$PID: added"
+	./taskmon list --format csv >"$T/list"
+	./taskmon remove --name "$(csv name "$T/list")" >"$T/out"
+	same "said of what list prints" "$(cat "$T/out")" "$PID: removed"
+	./taskmon add --name 'ééééééé?' >"$T/out"
+	same "said of what ps prints" "$(cat "$T/out")" "$PID: added"
+}
+
+case_add_by_command_line() {
+	./loads wake 1234 &
+	a=$!
+	./loads wake 5678 &
+	b=$!
+	printf '%s\n' $a $b >>"$T/pids"
+	await grep -q loads "/proc/$a/cmdline"
+	await grep -q loads "/proc/$b/cmdline"
+	load
+	./taskmon add --cmdline '/^[.]\/loads wake 12/' >"$T/out"
+	same said "$(cat "$T/out")" "$a: added"
+	# Whoever runs taskmon with that is not meant.
+	sh -c "./taskmon add --cmdline '/wake [0-9]+\$/'; :" >"$T/out"
+	same said "$(sort -n "$T/out")" "$(printf '%s\n' "$a: already monitored" "$b: added" | sort -n)"
+	./taskmon add --cmdline '/./' --name kthreadd 2>"$T/errors" && fail "a kernel thread has no command line"
+	./taskmon record -o "$T/file.rec" --cmdline './loads wake 5678' --duration 1s >"$T/out" 2>&1
+	./taskmon csv -i "$T/file.rec" >"$T/out"
+	same "tasks in the file" "$(csv pid | sort -u)" "$b"
+	says 1 "taskmon: cannot use --cmdline, --cgroup, --unit, --user or --children with a recording, which has only PIDs and names of tasks; use a PID or --name" \
+		./taskmon show -i "$T/file.rec" --cmdline /wake/
+	./taskmon remove --cmdline '/wake 5678/' >"$T/out"
+	same said "$(cat "$T/out")" "$b: removed"
+	# Nothing is known of the command line of what has exited.
+	kill -KILL $a
+	await ended $a
+	says 1 "taskmon: no monitored task matches --cmdline /wake/" ./taskmon remove --cmdline /wake/
+}
+
 case_add_children() {
 	sh -c './helper pause & ./helper pause & sh -c "./helper pause & wait" & wait' >/dev/null &
 	root=$!
@@ -258,6 +394,15 @@ case_add_by_control_group() {
 	same "without the unit's" "$(monitored)" "$a"
 	./taskmon add --unit ab.slice >"$T/out"
 	same "with another unit's" "$(monitored)" "$a $PID"
+	mkdir "$T/groups/a.slice/c\\x2dd@1.scope"
+	echo "$b" >"$T/groups/a.slice/c\\x2dd@1.scope/cgroup.procs"
+	for unit in 'c\x2dd@1.scope' 'c\x2dd@.scope'; do
+		./taskmon add --unit "$unit" >"$T/out"
+		same "said of $unit" "$(cat "$T/out")" "$b: added"
+		./taskmon remove --unit "$unit" >"$T/out"
+		same "said of $unit" "$(cat "$T/out")" "$b: removed"
+	done
+	says 1 "taskmon: no process matches --unit c-d@1.scope" ./taskmon add --unit c-d@1.scope
 	end_task "$a"
 	end_task "$b"
 	end_task
@@ -547,6 +692,47 @@ case_rmmod_after_an_interruption() {
 	kill -TERM $follower
 	wait $follower || fail "it ended with status $?"
 	unload
+}
+
+# What is loaded, what is installed (by a modinfo of ours) and taskmon are compared; srcversion tells builds of one version apart.
+case_doctor_compares_versions() {
+	load "target=1"
+	version=$(./taskmon --version | cut -d ' ' -f 2)
+	mkdir -p "$T/bin"
+	printf '#!/bin/sh\ncat %s/installed\n' "$T" >"$T/bin/modinfo"
+	chmod +x "$T/bin/modinfo"
+	# found VERSION SRCVERSION: what the doctor says of an installed module that is of these.
+	found() {
+		printf 'version:        %s\nsrcversion:     %s\n' "$1" "$2" >"$T/installed"
+		PATH=$T/bin:$PATH ./taskmon doctor >"$T/out" || :
+		grep -A 1 -e 'loaded module' -e 'installed module' "$T/out" | sed 's/^ *//' | head -n 2 | paste -s -d ' '
+	}
+	built=$(cat /sys/module/taskmonitor/srcversion)
+	same version "$(cat /sys/module/taskmonitor/version)" "$version"
+	found "$version" "$built" | grep -q "^ok  *the loaded module, the installed module and taskmon are version $version " || fail "$(cat "$T/out")"
+	found 99.0.0 X | grep -q "^note  *the loaded module is version $version, the installed module is 99.0.0 fix: modprobe -r " || fail "$(cat "$T/out")"
+	grep -q "the installed module is version 99.0.0, taskmon is version $version" "$T/out" || fail "$(cat "$T/out")"
+	found "$version" X | grep -q "the installed module is another build of $version fix: modprobe -r " || fail "$(cat "$T/out")"
+}
+
+# A process and one of its threads, of which the thread has exited: no sum has the thread, in a recording and without one.
+case_a_thread_counts_with_its_process() {
+	spawn threads 2 100
+	tid=$(sed -n 's/^tid //p' "$OUT" | tail -n 1)
+	load "target=$PID,$tid period_us=10000"
+	later "$PID"
+	kill -USR1 "$PID"
+	await ended "$tid"
+	./taskmon record -o "$T/both.rec" --duration 300ms 2>"$T/errors" || fail "record: $(cat "$T/errors")"
+	echo "-$tid" >"$FILE"
+	./taskmon record -o "$T/process.rec" --duration 300ms 2>"$T/errors" || fail "record: $(cat "$T/errors")"
+	./taskmon diff "$T/both.rec" "$T/both.rec" >"$T/out"
+	grep -q '^# .*both.rec: 1 thread is counted as part of its process$' "$T/out" || fail "$(cat "$T/out")"
+	for file in both process; do
+		./taskmon diff --format csv "$T/$file.rec" "$T/$file.rec" | awk -F , '$1 == "helper" && $2 ~ /^(peak_rss|cpu_peak)$/ { print $2, $4 }' >"$T/$file"
+	done
+	same "peaks of the process" "$(cat "$T/both")" "$(cat "$T/process")"
+	[ -s "$T/both" ] || fail "no peaks"
 }
 
 run_cases "$@"

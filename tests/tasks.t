@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
+# quick
 #
 # /sys/kernel/debug/taskmonitor_tasks: a line for each task, and counts that lose nothing.
 
@@ -7,7 +8,7 @@
 
 TASKS_LINE='^pid [0-9]+ start [0-9]+ state [A-Za-z] threads [0-9]+ samples [0-9]+ taken [0-9]+ evicted [0-9]+'
 TASKS_LINE="$TASKS_LINE reclaimed [0-9]+ missed [0-9]+ usr [0-9]+ sys [0-9]+ time [0-9]+ rss [0-9]+"
-TASKS_LINE="$TASKS_LINE mm_users [0-9]+ comm ([ -[]|[]-~]|\\\\[0-7][0-7][0-7])*\$"
+TASKS_LINE="$TASKS_LINE mm_users [0-9]+ tgid [0-9]+ comm ([ -[]|[]-~]|\\\\[0-7][0-7][0-7])*\$"
 
 case_no_task() {
 	load
@@ -77,6 +78,23 @@ case_threads() {
 	await grep -q joined "$OUT"
 	later "$PID"
 	same "threads left" "$(status "$PID" threads)" 5
+}
+
+# Whoever adds tasks up must be able to leave out a thread whose process is there, too.
+case_a_thread_names_its_process() {
+	spawn threads 2 0
+	tid=$(sed -n 's/^tid //p' "$OUT" | tail -n 1)
+	load "target=$PID,$tid,2 period_us=10000"
+	same "tgid of the process" "$(status "$PID" tgid)" "$PID"
+	same "tgid of its thread" "$(status "$tid" tgid)" "$PID"
+	same "tgid of a kernel thread" "$(status 2 tgid)" 2
+	kill -USR1 "$PID"
+	await ended "$tid"
+	same "tgid of the thread that has exited" "$(status "$tid" tgid)" "$PID"
+	end_task
+	await ended "$PID"
+	same "tgid of the process that was reaped" "$(status "$PID" tgid)" "$PID"
+	same "tgid of the thread then" "$(status "$tid" tgid)" "$PID"
 }
 
 # named NAME SHOWN
@@ -203,6 +221,104 @@ case_missed_instants_are_counted() {
 		same "gaps in seq of $pid" "$(awk 'NR > 1 { n += $20 - seq - 1 } { seq = $20 } END { print n + 0 }' "$T/one")" \
 			"$(status "$pid" missed)"
 	done
+}
+
+# Whatever becomes of a sample: it is counted, and once.
+case_the_totals_of_all_tasks() {
+	spawn pause
+	a=$PID
+	spawn pause
+	b=$PID
+	spawn pause
+	load "target=1,$a,$b,$PID period_us=1000 max_samples=1000000 max_tasks=4"
+	capacity
+	later 1 $((2 * MOST))
+	stats_add_up
+	echo stop >"$FILE"
+	stats_add_up
+	for key in samples taken evicted reclaimed missed; do
+		same "$key" "$(stats $key)" "$(total $key)"
+	done
+	same "tasks, living, removed" "$(stats tasks) $(stats living) $(stats removed)" "4 4 0"
+	# The first sample of a task is not one of a round.
+	same "rounds" $(($(stats rounds) + $(stats rounds_missed) + 1)) $(($(status 1 taken) + $(status 1 missed)))
+	reclaim
+	between reclaimed "$(stats reclaimed)" 1 "$(stats taken)"
+	same "reclaimed" "$(stats reclaimed)" "$(total reclaimed)"
+
+	# A task is removed: with what it has in memory, and with what was said of it before.
+	taken=$(stats taken) samples=$(status "$a" samples) missed=$(stats missed) reclaimed=$(stats reclaimed)
+	echo "-$a" >"$FILE"
+	same "taken, removed" "$(stats taken) $(stats removed)" "$taken $samples"
+	same "missed, reclaimed" "$(stats missed) $(stats reclaimed)" "$missed $reclaimed"
+	stats_add_up
+
+	# One that has exited makes room for another.
+	echo "$a" >"$FILE"
+	echo start >"$FILE"
+	end_task "$b"
+	await ended "$b"
+	echo stop >"$FILE"
+	same "tasks, living" "$(stats tasks) $(stats living)" "4 3"
+	removed=$(stats removed) samples=$(status "$b" samples)
+	echo 2 >"$FILE"
+	same "tasks, living" "$(stats tasks) $(stats living)" "4 4"
+	same "removed" "$(stats removed)" $((removed + samples))
+	stats_add_up
+
+	# clear evicts the samples of the living, and removes the tasks that have exited.
+	echo start >"$FILE"
+	end_task
+	await ended "$PID"
+	echo stop >"$FILE"
+	removed=$(stats removed) samples=$(status "$PID" samples)
+	evicted=$(stats evicted) all=$(stats samples)
+	echo clear >"$FILE"
+	same "removed" "$(stats removed)" $((removed + samples))
+	same "evicted" "$(stats evicted)" $((evicted + all - samples))
+	same "tasks, samples" "$(stats tasks) $(stats samples)" "3 0"
+	stats_add_up
+	for pid in 1 2 "$a"; do
+		echo "-$pid" >"$FILE"
+	done
+	same "tasks, living, blocks" "$(stats tasks) $(stats living) $(stats blocks)" "0 0 0"
+	stats_add_up
+}
+
+# Without living tasks there are no instants to be missed. While stopped, there are none.
+case_the_rounds() {
+	load "period_us=1000"
+	spawn pause
+	usleep 300000
+	same "rounds, rounds_missed" "$(stats rounds) $(stats rounds_missed)" "0 0"
+	for _ in 1 2 3; do
+		before=$(($(stats rounds) + $(stats rounds_missed)))
+		echo "$PID" >"$FILE"
+		later "$PID" 20
+		for period in 100 2000 1000; do
+			echo $period >"$PARAMETERS/period_us"
+			later "$PID" 20
+			echo stop >"$FILE"
+			usleep 20000
+			echo start >"$FILE"
+			later "$PID" 5
+		done
+		echo stop >"$FILE"
+		same "rounds since it was added" $(($(stats rounds) + $(stats rounds_missed) - before + 1)) \
+			$(($(status "$PID" taken) + $(status "$PID" missed)))
+		between rounds "$(stats rounds)" $((before > 0)) $((before + $(status "$PID" taken)))
+		echo "-$PID" >"$FILE"
+		echo start >"$FILE"
+		usleep 50000
+	done
+	between "run time of the thread" "$(stats runtime)" 1 100000000000
+	thread=$(grep -lx taskmonitor /proc/[0-9]*/comm | cut -d / -f 3)
+	await runs_for "$thread"
+}
+
+# runs_for PID: whether that thread has the run time that the statistics show.
+runs_for() {
+	[ "$(cut -d ' ' -f 1 "/proc/$1/schedstat")" = "$(stats runtime)" ]
 }
 
 has_missed() {

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
+# quick
 #
 # What a sample says of a process or of a thread, against /proc and what wait4() told the parent.
 
