@@ -236,8 +236,8 @@ impl Monitor {
     /// Handles the last line of a write of `size` bytes, which has no newline. Returns how many bytes
     /// of it were carried out: all or, if the write cuts it off, none.
     ///
-    /// Only the first write on an open file may lack its last newline. Who writes `-1234` in pieces
-    /// does not mean `-12`.
+    /// Only the first write on an open file may lack its last newline: a program that writes `-1234` in
+    /// two pieces does not mean `-12`.
     ///
     /// Context: may sleep.
     pub(crate) fn last_command(&self, line: &[u8], first: bool, size: usize) -> Result<usize> {

@@ -468,7 +468,7 @@ mod tests {
         Ok(())
     }
 
-    /// More than twice as many it never takes; here, each one that comes is in the place of one that goes.
+    /// A new task takes the place of a task that was removed: the number of places does not grow.
     #[test]
     fn there_is_a_place_for_each_task_and_no_other() -> Result {
         let monitor = two_tasks()?;

@@ -547,8 +547,8 @@ impl Monitor {
     }
 
     /// Looks at what is to be done behind instant `sampled`, and begins it, if `may_begin` says so of
-    /// the time (CLOCK_MONOTONIC, in nanoseconds); else returns nothing. `drops` is empty before, and
-    /// behind it.
+    /// the time (CLOCK_MONOTONIC, in nanoseconds); else returns nothing. `drops` must be
+    /// empty, and is empty on return.
     ///
     /// Context: any but interrupts, with no spinlock held; never sleeps.
     pub(crate) fn begin_round(
@@ -574,7 +574,8 @@ impl Monitor {
     }
 
     /// Samples living tasks at `instant`, a bounded number of them from number `from` on. Returns
-    /// the number to go on with, if there are more. `drops` is empty before, and behind it.
+    /// the number to go on with, if there are more. `drops` must be empty, and is empty on
+    /// return.
     ///
     /// Context: any but interrupts, with no spinlock held; never sleeps.
     pub(crate) fn continue_round(

@@ -62,8 +62,8 @@ impl Operations for File {
 
     /// Carries out commands, as a write to the debugfs file does.
     ///
-    /// sysfs passes a page at most; who writes more passes the rest in a write of its own. A line that
-    /// the end of a page cuts off is left for that.
+    /// sysfs passes at most a page of a write; the program passes the rest in its next write. A line that
+    /// the end of the page cuts off is left for that next write.
     fn store(&self, data: &[u8], first: bool) -> Result<usize> {
         let (done, result) = self.monitor.commands(data);
         let (done, result) = match (result, data.get(done..)) {

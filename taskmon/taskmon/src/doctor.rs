@@ -89,7 +89,7 @@ impl Build {
 
     /// The one that modprobe would load. modinfo knows which that is, and how it is compressed.
     fn installed(root: &Root, release: &str) -> Self {
-        // (PATH of a user who is not root may lack the last two.)
+        // The last two may be missing in the PATH of a user who is not root.
         let output = ["modinfo", "/usr/sbin/modinfo", "/sbin/modinfo"].into_iter().find_map(|program| {
             let mut command = process::Command::new(program);
             command.arg("--basedir").arg(root.join("")).args(["--set-version", release, "taskmonitor"]);

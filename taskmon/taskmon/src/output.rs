@@ -524,7 +524,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (file, link) = (folder.path().join("file"), folder.path().join("link"));
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        // Of this version, and of one that nobody knows yet.
+        // Of this version, and of a later one.
         for version in [1_u32, 77] {
             let text =
                 [taskmonitor_recording::beginning().get(..8).unwrap(), &version.to_le_bytes(), b"more"].concat();

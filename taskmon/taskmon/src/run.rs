@@ -70,8 +70,8 @@ use crate::record::Recorder;
 use crate::record::WRITES;
 use crate::record::Wanted;
 use crate::say;
-use crate::show::OF_RUN;
 use crate::show::Records;
+use crate::show::fields_of_run;
 use crate::signals::Ignored;
 use crate::summary::Peak;
 use crate::summary::Seen;
@@ -509,7 +509,7 @@ impl Watch {
     /// Waits for the last sample of a command that has ended, if it is written anywhere: that one has its exact totals. It
     /// comes at the next instant. If that is far off, one is asked for.
     fn await_last(&mut self, monitor: &Monitor) {
-        /// What is no long time for somebody who waits for taskmon to end.
+        /// A delay that a user who waits for taskmon to end does not notice.
         const SOON: Duration = Duration::from_millis(30);
         /// The module samples at once, unless the machine is very busy.
         const AGAIN: Duration = Duration::from_millis(100);
@@ -651,7 +651,7 @@ impl Log {
                     )));
                 }
                 files.push((meta.dev(), meta.ino()));
-                let mut records = Records::new(Whole::new(file), format, OF_RUN, false, clock.clone());
+                let mut records = Records::new(Whole::new(file), format, &fields_of_run(), false, clock.clone());
                 // With the head, if there is one.
                 records.flush().map_err(failed)?;
                 log.push((path.clone(), records));

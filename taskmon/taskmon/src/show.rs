@@ -53,28 +53,8 @@ const ALL: &[Field] = &[
     Field::Lost,
     Field::Name,
 ];
-/// What `taskmon run` writes: a command that is shorter than the period has one sample, of which the totals say most.
-pub const OF_RUN: &[Field] = &[
-    Field::Time,
-    Field::Pid,
-    Field::Start,
-    Field::Seq,
-    Field::State,
-    Field::Cpu,
-    Field::Usr,
-    Field::Sys,
-    Field::Rss,
-    Field::Minflt,
-    Field::Majflt,
-    Field::MmUsers,
-    Field::Lost,
-    Field::Name,
-    Field::UsrNs,
-    Field::SysNs,
-    Field::MinfltCount,
-    Field::MajfltCount,
-    Field::ElapsedNs,
-];
+/// Totals, which `taskmon run` adds: a command that is shorter than the period has one sample, and no rates.
+const TOTALS: &[Field] = &[Field::UsrNs, Field::SysNs, Field::MinfltCount, Field::MajfltCount, Field::ElapsedNs];
 /// The keys of the module's own lines, in their order.
 const RAW: &[Field] = &[
     Field::Pid,
@@ -123,6 +103,11 @@ fn column(field: Field, raw: bool) -> Column {
         (SuspendedNs, _) => number("suspended_ns", "SUSPENDED NS", 15),
         (ElapsedNs, _) => number("elapsed_ns", "ELAPSED NS", 12),
     }
+}
+
+/// Returns the fields that `taskmon run` writes.
+pub fn fields_of_run() -> Vec<Field> {
+    [ALL, TOTALS].concat()
 }
 
 /// Writes points as records.

@@ -39,7 +39,7 @@ pub struct Known {
 }
 
 impl Known {
-    /// A task of a recording, before anything but a sample has told of it.
+    /// Returns what is known of a task in a recording that has neither a name nor a process there yet.
     fn recorded(id: Id, chooser: &Chooser) -> Self {
         Self { name: None, process: None, chosen: chooser.of_recording(id.pid, None) }
     }

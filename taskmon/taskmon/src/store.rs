@@ -154,7 +154,7 @@ fn create(path: &Path) -> Result<Flock<File>, Failure> {
             if !meta.is_file() {
                 return Err(other("it is not a regular file"));
             }
-            // (It may be no recording at all, and locked by whoever it is of.)
+            // Checked before the lock is taken: a file that is no recording may be locked by another program.
             if let Some(why) = refusal(&old, path).map_err(failed)? {
                 return Err(other(&why));
             }

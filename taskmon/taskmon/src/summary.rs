@@ -169,7 +169,7 @@ impl Summary {
         }
     }
 
-    /// By the module's own count, there were so many instants of the command: some may be missing behind the last sample.
+    /// Takes the number of rounds of the command from the module's own count, which includes rounds missed after the last sample.
     pub fn instants(mut self, instants: u64) -> Self {
         self.missed = self.missed.max(instants.saturating_sub(self.samples));
         self

@@ -40,8 +40,8 @@ impl Processes {
         this
     }
 
-    /// Looks for the process with this PID from now on. Returns whether it did not do so before: whoever calls it must then
-    /// tell of those that were there already.
+    /// Looks for the process with this PID from now on. Returns true if it did not before: the caller must then pass the
+    /// tasks that were there already.
     pub fn want(&mut self, pid: u32) -> bool {
         let new = !self.0.contains_key(&pid);
         if new {

@@ -330,7 +330,7 @@ fn only_a_file_of_its_own_is_replaced() {
     fs::write(&path, "# HELP taskmonitor_cpu_seconds_total old\n").unwrap();
     let running = textfile(&fake, &path);
     wait_for("the file", || fs::read_to_string(&path).ok().filter(|text| text.contains("exporter_build_info")));
-    // Something else takes its place meanwhile: that stays, and is told of.
+    // A directory takes its place meanwhile: taskmon reports it, and does not remove it.
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
     let (status, said) = running.stop(Signal::SIGTERM);
