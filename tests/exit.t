@@ -154,23 +154,25 @@ exact_in_group() {
 	between "us more than it has used" $(($(cpu "$PID") / 1000 - $(used_in_group) + before)) -1 1
 }
 
+# used_up KIND: a task of that kind of the helper runs in the group, and ends.
+used_up() {
+	before=$(used_in_group)
+	spawn "$1" "$GROUP" burn user 20
+	echo "$PID" >"$FILE"
+	end_task
+}
+
 # The kernel reaps such a task on its own CPU, a while before it leaves that.
 case_a_process_that_nobody_waits_for() {
 	load period_us=1000
 	group
 	for _ in $(seq 5); do
-		before=$(used_in_group)
-		spawn unwaited "$GROUP" burn user 20
-		echo "$PID" >"$FILE"
-		end_task
+		used_up unwaited
 		exact_in_group
 	done
 	# Also when there was no sample since.
 	echo 3600000000 >"$PARAMETERS/period_us"
-	before=$(used_in_group)
-	spawn unwaited "$GROUP" burn user 20
-	echo "$PID" >"$FILE"
-	end_task
+	used_up unwaited
 	echo 1000 >"$PARAMETERS/period_us"
 	exact_in_group
 	samples | sound
@@ -181,10 +183,7 @@ case_a_process_that_is_reaped_at_once() {
 	load period_us=1000
 	group
 	for _ in $(seq 5); do
-		before=$(used_in_group)
-		spawn in "$GROUP" burn user 20
-		echo "$PID" >"$FILE"
-		end_task
+		used_up in
 		exact "$PID" "$OUT"
 		exact_in_group
 	done

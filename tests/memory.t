@@ -205,7 +205,7 @@ case_a_follower_is_charged() {
 	between "bytes for each task" $((bytes / 1000)) 100 400
 	between "bytes charged" $(($(kernel_bytes) - before)) $((bytes * 9 / 10)) $((bytes * 2 + 100000))
 	note "a follower takes $((bytes / 1000)) bytes for each task"
-	# It does not keep more than a place for each task, whoever comes and goes.
+	# It keeps one place for each task, however many tasks were added and removed before.
 	released
 	same "followers, their bytes" "$(stats followers) $(stats follower_bytes)" "0 0"
 	rmdir "$GROUP"
