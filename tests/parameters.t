@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
-# quick
 #
 # The parameters: their defaults and ranges at load and while loaded, and what they change.
 
