@@ -311,6 +311,37 @@ case_nothing_of_before_the_exec() {
 	between "KiB of a small program" "$(peak_kib)" 100 1800
 }
 
+# The command is found in the last of very many directories, so its process is still taskmon's for a long time.
+case_a_long_search_before_the_exec() {
+	load max_samples=100000
+	path=$(awk -v n="$(few 5000)" 'BEGIN { for (i = 0; i < n; i++) printf "/x:" }')$PATH
+	status=0
+	PATH=$path ./taskmon run --keep --period 200us --csv "$T/csv" -- sh -c 'i=0; while [ $i -lt 1000 ]; do i=$((i + 1)); done' \
+		2>"$T/said" || status=$?
+	same status "$status" 0
+	pid=$(sed -n 's/^taskmon: sh, PID //p' "$T/said")
+	samples "$pid" >"$T/kept"
+	# What the most samples have: the command is short.
+	fork=$(key rss <"$T/kept" | sort | uniq -c | sort -n | awk 'END { print $2 }')
+	all=$(wc -l <"$T/kept")
+	search=$(key rss <"$T/kept" | grep -cx "$fork")
+	note "$search of $all samples have the $fork bytes of the fork; $(value samples) samples, user $(value user), system $(value system)"
+	# (On a fast machine, a search of 5,000 directories takes 5 ms and more.)
+	between "samples of the fork" "$search" 5 "$all"
+	[ "$(wc -l <"$T/csv")" -ge 2 ] || fail "no row"
+	! column rss_bytes "$T/csv" | grep -x "$fork" || fail "a row of the fork"
+	# Nor was anything of the search added to the command.
+	last=$(grep -n " rss $fork " "$T/kept" | tail -n 1 | cut -d : -f 1)
+	searched=$(sed -n "${last}p" "$T/kept" | awk '{ for (i = 1; i < NF; i++) if ($i == "usr" || $i == "sys") s += $(i + 1) } END { print s }')
+	exited=$(tail -n 1 "$T/kept" | awk '{ for (i = 1; i < NF; i++) if ($i == "usr" || $i == "sys") s += $(i + 1) } END { print s }')
+	row=$(awk -v u="$(column usr_ns "$T/csv" | tail -n 1)" -v s="$(column sys_ns "$T/csv" | tail -n 1)" 'BEGIN { print u + s }')
+	note "the search took $searched ns, all of the process $exited ns, the command $row ns"
+	# (After the last sample of the search, up to a period of it is left.)
+	between "ns of the command" "$row" 1 $((exited - searched + 1000000))
+	echo "-$pid" >"$FILE"
+	nothing_left
+}
+
 case_sampling_that_was_stopped() {
 	load
 	echo stop >"$FILE"

@@ -3,12 +3,15 @@
 //! A command that is held before its first instruction, so that it can be monitored from there on.
 //!
 //! taskmon forks. The new process waits for a byte on a pipe, and then turns into the command by execve(), which changes neither
-//! its PID nor its history. On a second pipe it says what it had used by then, and why it could not turn into the command. The
-//! second pipe closes by itself when it could. When the taskmon that holds it dies, the first one closes, and the command never
-//! runs.
+//! its PID nor its history. On a second pipe it reports what it has used, before each execve(): there is one for each directory in
+//! `PATH` until one succeeds, and only that of the last one counts. If none does, it says why. If one does, the second pipe closes by
+//! itself. When the taskmon that holds it dies, the first one closes, and the command never runs.
 //!
-//! What the process used before the execve() is not the command's. CPU time and page faults are counters: what there was by then
-//! is taken off. The kernel's peak of resident memory cannot be taken off. It outlives an execve(): in the kernel,
+//! What the process used before that execve() is not the command's. CPU time and page faults are counters: what there was by then
+//! is taken off. Nor are samples from before it: the command begins at some time between the last report and the end of the second
+//! pipe, which the kernel closes after the process has got its new address space. The [time](Begun::time) of the command is that
+//! of the report, with which its counters begin; its [samples](Begun::has) are those after the end of the pipe, and its last
+//! one, however early that is. The kernel's peak of resident memory cannot be taken off. It outlives an execve(): in the kernel,
 //! exec_mm_put_old() and do_exit() raise `signal->maxrss` to the peak of each address space that goes, and nothing lowers
 //! it. So the kernel reports at least the [floor](Begun::floor), and the process is kept small:
 //!
@@ -38,10 +41,11 @@ use nix::unistd::SysconfVar;
 use nix::unistd::pipe2;
 use nix::unistd::sysconf;
 use taskmon_child::Fork;
+use taskmon_child::Program;
 use taskmon_child::Usage;
-use taskmon_child::exec;
 use taskmon_child::fork;
 use taskmon_child::wait4;
+use taskmonitor::Sample;
 
 use crate::Failure;
 use crate::times::boottime;
@@ -100,13 +104,23 @@ fn count(count: i64) -> u64 {
 /// When a command began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Begun {
-    /// CLOCK_BOOTTIME, in nanoseconds.
+    /// When its process called the execve() that succeeded: CLOCK_BOOTTIME, in nanoseconds.
     pub time: u64,
-    /// What its process had used by then, to be taken off.
+    /// When it was found that this had succeeded. The command was there by then.
+    pub found: u64,
+    /// What its process had used by `time`, to be taken off.
     pub used: Used,
 }
 
 impl Begun {
+    /// Returns whether `sample`, of its process, is one of the command.
+    ///
+    /// A sample from between the two times may be one of taskmon's fork, unless it is the last one: that comes after the command, even
+    /// if the command was over before anybody found that it had begun.
+    pub fn has(&self, sample: &Sample) -> bool {
+        sample.time >= self.found || sample.state.exited() && sample.time >= self.time
+    }
+
     /// The least peak that the kernel reports, whatever the command needs.
     ///
     /// That is the peak before the execve(), and what may have been added to it until then without a page being touched: the
@@ -126,45 +140,55 @@ pub enum Fate {
     Ended,
     /// It could not turn into it.
     Failed(Errno),
-    /// It is the command now.
+    /// It is the command now. (Or it was killed while it tried: whoever kills it in these microseconds may have meant the command.)
     Command(Begun),
 }
 
 impl Fate {
-    /// What was reported: the numbers of [`report`](Begun::report), and the error, if there was one.
-    fn parse(report: &[u8]) -> Self {
-        let (numbers, error) = report.split_at_checked(NUMBERS * 8).unwrap_or_default();
-        let mut numbers =
-            numbers.chunks_exact(8).filter_map(|bytes| Some(u64::from_ne_bytes(bytes.try_into().ok()?)));
-        let mut next = || numbers.next();
-        let mut begun = || {
-            let time = next()?;
-            let (user, system) = (Duration::from_micros(next()?), Duration::from_micros(next()?));
-            Some(Begun { time, used: Used { user, system, minflt: next()?, majflt: next()?, peak: next()? } })
-        };
-        match (begun(), error) {
-            (None, _) => Self::Ended,
-            (Some(begun), []) => Self::Command(begun),
-            (Some(_), error) => Self::Failed(
-                error.try_into().map_or(Errno::UnknownErrno, |error| Errno::from_raw(i32::from_ne_bytes(error))),
-            ),
+    /// What was reported, as far as it was [reported](Begun::report) completely, by `found`: the last report counts.
+    fn parse(said: &[u8], found: u64) -> Self {
+        let Some(report) = said.chunks_exact(REPORT).next_back() else { return Self::Ended };
+        let mut numbers = report.chunks_exact(8).filter_map(|bytes| Some(u64::from_ne_bytes(bytes.try_into().ok()?)));
+        let mut next = || numbers.next().unwrap_or_default();
+        match i32::try_from(next()) {
+            Ok(0) => {
+                let time = next();
+                let (user, system) = (Duration::from_micros(next()), Duration::from_micros(next()));
+                Self::Command(Begun {
+                    time,
+                    found,
+                    used: Used { user, system, minflt: next(), majflt: next(), peak: next() },
+                })
+            }
+            error => Self::Failed(error.map_or(Errno::UnknownErrno, Errno::from_raw)),
         }
     }
 }
 
-/// Numbers in a report.
-const NUMBERS: usize = 6;
+/// Numbers in a report, and its bytes: fewer than what a pipe takes all or nothing.
+const NUMBERS: usize = 7;
+const REPORT: usize = NUMBERS * 8;
+
+/// A report as bytes: to write it as text would touch more memory.
+fn bytes(numbers: [u64; NUMBERS]) -> [u8; REPORT] {
+    let mut bytes = [0; REPORT];
+    bytes.chunks_exact_mut(8).zip(numbers).for_each(|(to, number)| to.copy_from_slice(&number.to_ne_bytes()));
+    bytes
+}
 
 impl Begun {
-    /// As bytes: to write them as text would touch more memory.
-    fn report(&self) -> [u8; NUMBERS * 8] {
-        let Begun { time, used: Used { user, system, minflt, majflt, peak } } = self;
+    /// The report before an execve().
+    fn report(&self) -> [u8; REPORT] {
+        let Begun { time, found: _, used: Used { user, system, minflt, majflt, peak } } = self;
         let us = |time: &Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let mut bytes = [0; NUMBERS * 8];
-        let numbers = [*time, us(user), us(system), *minflt, *majflt, *peak];
-        bytes.chunks_exact_mut(8).zip(numbers).for_each(|(to, number)| to.copy_from_slice(&number.to_ne_bytes()));
-        bytes
+        bytes([0, *time, us(user), us(system), *minflt, *majflt, *peak])
     }
+}
+
+/// The report after the last one that failed.
+fn failure(error: Errno) -> [u8; REPORT] {
+    // (0 would be none.)
+    bytes([u64::try_from(error as i32).ok().filter(|&error| error > 0).unwrap_or(u64::MAX), 0, 0, 0, 0, 0, 0])
 }
 
 /// The process, from outside.
@@ -172,7 +196,7 @@ pub struct Held {
     pid: Pid,
     go: Option<File>,
     report: File,
-    // What it has reported so far.
+    // What it has reported: the last report, and what has come of the next.
     said: Vec<u8>,
 }
 
@@ -182,14 +206,14 @@ impl Held {
         let failed = |e: io::Error| Failure::other("cannot start a process", e);
         // (Before the fork: memory that the new process writes to is memory of its own.)
         let words = command.iter().map(|word| CString::new(word.as_bytes()));
-        let words = words.collect::<Result<Vec<CString>, _>>().map_err(|e| failed(e.into()))?;
+        let program = Program::new(words.collect::<Result<_, _>>().map_err(|e| failed(e.into()))?);
         let (waits, go) = pipe2(OFlag::O_CLOEXEC).map_err(|e| failed(e.into()))?;
         let (report, says) = pipe2(OFlag::O_CLOEXEC).map_err(|e| failed(e.into()))?;
         match fork().map_err(failed)? {
             Fork::Child => {
                 // It would not see that taskmon has died if it held that end itself.
                 drop((go, report));
-                hold(waits.into(), says.into(), &words)
+                hold(waits.into(), says.into(), program)
             }
             Fork::Parent(pid) => Ok(Self { pid, go: Some(go.into()), report: report.into(), said: Vec::new() }),
         }
@@ -210,11 +234,13 @@ impl Held {
 
     /// Reads once what it reports, and waits if there is nothing yet (which poll() tells). Says at the end what became of it.
     pub fn report(&mut self) -> Result<Option<Fate>, Failure> {
-        let mut buffer = [0; 512];
+        let mut buffer = [0; 64 * REPORT];
         match self.report.read(&mut buffer) {
-            Ok(0) => Ok(Some(Fate::parse(&self.said))),
+            Ok(0) => Ok(Some(Fate::parse(&self.said, boottime()?))),
             Ok(read) => {
                 self.said.extend(buffer.iter().take(read));
+                let kept = REPORT + self.said.len() % REPORT;
+                self.said.drain(..self.said.len().saturating_sub(kept));
                 Ok(None)
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(None),
@@ -237,21 +263,23 @@ impl AsFd for Held {
 }
 
 /// The process itself. Ends if it could not turn into the command: its status is for nobody.
-fn hold(mut go: File, mut report: File, command: &[CString]) -> ! {
-    // What an execve() touches is resident before the floor is read. (A directory is never executed.)
-    exec(&[c"/".to_owned()]);
+fn hold(mut go: File, mut report: File, mut program: Program) -> ! {
+    // What an execve() touches is resident before the floor is read.
+    program.rehearse();
     if go.read_exact(&mut [0]).is_ok() {
-        if let (Ok(time), Ok(used)) = (boottime(), Used::by(UsageWho::RUSAGE_SELF)) {
-            if report.write_all(&Begun { time, used }.report()).is_ok() {
-                let error = exec(command);
-                let _ = report.write_all(&(error as i32).to_ne_bytes());
-            }
-        }
+        let error = program.exec(|| {
+            let begun =
+                boottime().and_then(|time| Ok(Begun { time, found: 0, used: Used::by(UsageWho::RUSAGE_SELF)? }));
+            let report = begun.ok().and_then(|begun| report.write_all(&begun.report()).ok());
+            report.ok_or(Errno::EIO)
+        });
+        let _ = report.write_all(&failure(error));
     }
     std::process::exit(125)
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
@@ -259,14 +287,31 @@ mod tests {
     fn reports() {
         let time = Duration::from_micros;
         let used = Used { user: time(1_500_000), system: time(2), minflt: 3, majflt: 4, peak: 5120 };
-        let begun = Begun { time: 77, used };
+        let begun = Begun { time: 77, found: 99, used };
         let report = begun.report();
-        assert_eq!(Fate::parse(&report), Fate::Command(begun));
-        let with = |error: &[u8]| Fate::parse(&[&report[..], error].concat());
-        assert_eq!(with(&(Errno::ENOENT as i32).to_ne_bytes()), Fate::Failed(Errno::ENOENT));
-        assert_eq!(with(b"no"), Fate::Failed(Errno::UnknownErrno));
-        assert_eq!(Fate::parse(b""), Fate::Ended);
-        assert_eq!(Fate::parse(&report[1..]), Fate::Ended);
+        let parse = |said: &[&[u8]]| Fate::parse(&said.concat(), 99);
+        assert_eq!(parse(&[&report]), Fate::Command(begun));
+        // The last one counts, unless it is cut.
+        let first = Begun { time: 76, found: 0, used: Used::default() }.report();
+        assert_eq!(parse(&[&first, &report]), Fate::Command(begun));
+        assert_eq!(parse(&[&report, &first[1..]]), Fate::Command(begun));
+        assert_eq!(parse(&[&first, &report, &failure(Errno::ENOENT)]), Fate::Failed(Errno::ENOENT));
+        assert_eq!(parse(&[&report, &failure(Errno::UnknownErrno)]), Fate::Failed(Errno::UnknownErrno));
+        assert_eq!((parse(&[]), parse(&[&report[1..]])), (Fate::Ended, Fate::Ended));
+    }
+
+    #[test]
+    fn samples_of_the_command() {
+        let begun = Begun { time: 50, found: 60, used: Used::default() };
+        let has = |time: u64, state: char| {
+            let line = format!(
+                "pid 7 usr 0 sys 0 time {time} rss 1 minflt 0 majflt 0 mm_users 1 state {state} seq 1 start 9"
+            );
+            begun.has(&Sample::parse(line.as_bytes()).unwrap())
+        };
+        assert_eq!((has(49, 'R'), has(50, 'R'), has(59, 'S'), has(60, 'R')), (false, false, false, true));
+        // The last one, of a command that was over before it was found.
+        assert_eq!((has(49, 'X'), has(55, 'X'), has(60, 'X')), (false, true, true));
     }
 
     #[test]

@@ -32,6 +32,7 @@ use taskmonitor_recording::Why;
 use crate::Failure;
 use crate::choose::Chooser;
 use crate::cli::Record;
+use crate::hold::Begun;
 use crate::losses::Account;
 use crate::losses::Mark;
 use crate::output::bytes;
@@ -126,8 +127,8 @@ pub struct Recorder {
     look_soon: bool,
     written: Instant,
     begun: Instant,
-    // What was sampled before is not recorded.
-    since: u64,
+    // What was sampled before is not recorded. None: nothing is yet, as the command has not begun.
+    command_begun: Option<Begun>,
     // Only the samples of a command come: no others are chosen.
     command: bool,
     // Whether samples are dropped until there is room.
@@ -190,7 +191,7 @@ impl Recorder {
             look_soon: false,
             written: began,
             begun: began,
-            since: 0,
+            command_begun: (!of_command).then(Begun::default),
             command: of_command,
             dropping: false,
         };
@@ -198,9 +199,9 @@ impl Recorder {
         Ok(this)
     }
 
-    /// The command began at `since`: what was sampled before is not recorded.
-    pub fn since(&mut self, since: u64) {
-        self.since = since;
+    /// The command began so: what was sampled before is not recorded.
+    pub fn begins(&mut self, begun: Begun) {
+        self.command_begun = Some(begun);
         // Names that are known are those of processes that had not executed it yet.
         self.known.values_mut().for_each(|known| known.name = None);
         self.look_soon = true;
@@ -236,7 +237,7 @@ impl Recorder {
                 known.account.begin_anew(id, known.mark.take(), &mut lost);
             }
             let gap = known.account.sample(sample);
-            if !known.chosen || sample.time < self.since {
+            if !known.chosen || !self.command_begun.is_some_and(|begun| begun.has(sample)) {
                 continue;
             }
             self.look_soon |= gap;

@@ -360,7 +360,7 @@ impl Own {
     /// `sample`, with counters that begin with the command. With the first one comes what there was when it began, of which nothing
     /// was sampled: `before` is the number of the last sample before that.
     fn sample(&mut self, sample: &Sample, before: Option<u64>) -> (Option<Sample>, Sample) {
-        let Begun { time, used } = self.begun;
+        let Begun { time, used, .. } = self.begun;
         let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         // Which part of it was in user mode the module and getrusage() may see differently; the sum is the scheduler's in both.
         let cpu = sample.cpu().saturating_sub(ns(used.user.saturating_add(used.system)));
@@ -415,6 +415,11 @@ impl Watch {
             self.log.record();
             if ready && fate.is_none() {
                 fate = self.report()?;
+                // If it was killed before signals were blocked, no signal tells that it has ended.
+                let ended = if fate == Some(Fate::Ended) { self.held.ended()? } else { None };
+                if let Some((status, used)) = ended {
+                    return Ok(Ended { fate: Fate::Ended, status, used });
+                }
             } else if ready {
                 while self.read().is_some() {}
                 self.log.flush();
@@ -427,9 +432,9 @@ impl Watch {
     fn report(&mut self) -> Result<Option<Fate>, Failure> {
         let fate = self.held.report()?;
         if let Some(Fate::Command(begun)) = fate {
-            self.seen = Seen::new(begun.time);
+            self.seen = Seen::new(begun);
             self.own = Some(Own { begun, first: true });
-            self.log.begins(begun.time);
+            self.log.begins(begun);
         }
         Ok(fate)
     }
@@ -476,7 +481,7 @@ impl Watch {
             }
             seen.take(&sample);
             // (Without one, the command has not begun, and never will.)
-            let Some(own) = own.as_mut().filter(|own| sample.time >= own.begun.time) else {
+            let Some(own) = own.as_mut().filter(|own| own.begun.has(&sample)) else {
                 // The recording does not take it, but knows by it that it is not missing.
                 log.sample(&sample);
                 return;
@@ -697,10 +702,10 @@ impl Log {
         self.recording.as_mut().and_then(|recording| recording.recorder.as_mut())
     }
 
-    /// The command began then: what was sampled before is of taskmon.
-    fn begins(&mut self, time: u64) {
+    /// The command began so: what was sampled before is of taskmon.
+    fn begins(&mut self, begun: Begun) {
         if let Some(recorder) = self.recorder() {
-            recorder.since(time);
+            recorder.begins(begun);
         }
     }
 
@@ -766,7 +771,7 @@ mod tests {
     fn what_was_used_before_the_command_is_taken_off() {
         let us = Duration::from_micros;
         let used = Used { user: us(300), system: us(100), minflt: 70, majflt: 1, peak: 1 };
-        let mut own = Own { begun: Begun { time: 500, used }, first: true };
+        let mut own = Own { begun: Begun { time: 500, found: 550, used }, first: true };
         let sample = |usr: u64, sys: u64, seq| {
             let line = format!(
                 "pid 7 usr {usr} sys {sys} time {} rss 4096 minflt 90 majflt 1 mm_users 1 state R seq {seq} start 9",

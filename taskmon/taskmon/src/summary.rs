@@ -19,8 +19,8 @@ use crate::output::bytes;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seen {
     id: Option<Id>,
-    // CLOCK_BOOTTIME at which the command began.
-    begun: u64,
+    // How the command began.
+    begun: Begun,
     samples: u64,
     // Instants that are missing between the samples.
     gaps: u64,
@@ -37,8 +37,8 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Nothing yet, of a command that began at `begun`.
-    pub fn new(begun: u64) -> Self {
+    /// Nothing yet, of a command that `begun` so.
+    pub fn new(begun: Begun) -> Self {
         Self { begun, ..Self::default() }
     }
 
@@ -46,7 +46,7 @@ impl Seen {
     pub fn take(&mut self, sample: &Sample) {
         self.id = Some(sample.id());
         let before = self.seq.replace(sample.seq);
-        if sample.time < self.begun {
+        if !self.begun.has(sample) {
             self.before = self.seq;
             return;
         }
@@ -256,7 +256,7 @@ mod tests {
     }
 
     fn seen(samples: &[Sample]) -> Seen {
-        let mut seen = Seen::new(5_000_000_000);
+        let mut seen = Seen::new(Begun { time: 5_000_000_000, found: 5_000_000_000, used: Used::default() });
         samples.iter().for_each(|sample| seen.take(sample));
         seen
     }
@@ -325,7 +325,7 @@ mod tests {
     fn summary(status: ExitStatus, peak: u64, samples: &[Sample]) -> Summary {
         let (user, system) = (Duration::from_millis(1500), Duration::from_millis(250));
         let before = Used { user: system, system, minflt: 100, majflt: 1, peak: MIB / 2 };
-        let begun = Begun { time: 5_000_000_000, used: before };
+        let begun = Begun { time: 5_000_000_000, found: 5_000_000_000, used: before };
         let used = Used { user: user + system, system: 2 * system, minflt: 1334, majflt: 1, peak };
         Summary::new("sort".to_owned(), 7, status, (&begun, 7_000_000_000), used, &seen(samples))
     }

@@ -33,8 +33,12 @@ use nix::fcntl::fcntl;
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::poll;
+use nix::sys::ptrace;
 use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
+use nix::sys::wait::WaitPidFlag;
+use nix::sys::wait::WaitStatus;
+use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
@@ -224,6 +228,95 @@ fn commands_that_cannot_be_run() {
     }
 }
 
+/// The command is looked for as by any other program.
+#[test]
+fn where_a_command_is_looked_for() {
+    let module = Module::new();
+    let folder = |name: &str, mode: Option<u32>, text: &str| {
+        fs::create_dir_all(module.at(name)).unwrap();
+        let Some(mode) = mode else { return };
+        let file = module.at(name).join("some-command");
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    folder("none", None, "");
+    folder("denied", Some(0o644), "echo denied");
+    folder("script", Some(0o755), "echo script $#: $1");
+    folder("program", Some(0o755), "#!/bin/sh\necho program $#: $1");
+    let at = |name: &str| module.at(name).to_str().unwrap().to_owned();
+    let outputs = |path: &str, command: &str| {
+        let in_folder = |mut run: Command| {
+            // (taskmon itself is found by its full path.)
+            let output = run.current_dir(module.at("program")).env("PATH", path).output().unwrap();
+            (String::from_utf8(output.stdout).unwrap(), output.status.code())
+        };
+        let mut taskmon = Command::new(TASKMON);
+        taskmon.arg("--root").arg(module.0.path()).args(["run", "--", command, "a b"]);
+        let mut without = Command::new("/usr/bin/env");
+        without.args([command, "a b"]);
+        assert_eq!(in_folder(taskmon), in_folder(without), "{path}: {command}");
+        let mut again = Command::new(TASKMON);
+        again.arg("--root").arg(module.0.path()).args(["run", "--", command, "a b"]);
+        in_folder(again)
+    };
+    let [none, denied, script, program] = ["none", "denied", "script", "program"].map(at);
+    let by_script = ("script 1: a b\n".to_owned(), Some(0));
+    let by_program = ("program 1: a b\n".to_owned(), Some(0));
+    let file = format!("{script}/some-command");
+    // What the kernel does not know, the shell executes.
+    assert_eq!(outputs(&format!("{none}:{script}:{program}"), "some-command"), by_script);
+    assert_eq!(outputs("/bin", &file), by_script);
+    // The search goes on where the file may not be executed, or is below what is no directory.
+    assert_eq!(outputs(&format!("{denied}:{file}:{program}:{script}"), "some-command"), by_program);
+    // An empty element is the working directory.
+    for path in [format!("{none}:"), format!(":{script}"), format!("{none}::{script}"), String::new()] {
+        assert_eq!(outputs(&path, "some-command"), by_program, "{path}");
+    }
+    assert_eq!(outputs(&format!("{denied}:{none}"), "some-command").1, Some(126));
+    assert_eq!(outputs(&none, "some-command").1, Some(127));
+}
+
+/// What taskmon uses to look for the command is not the command's.
+#[test]
+fn nothing_of_a_long_search() {
+    let module = Module::new();
+    // As long as a variable may be.
+    let path = format!("{}{}", "/x:".repeat(40_000), std::env::var("PATH").unwrap());
+    let output = module.run(&[], &["sh", "-c", "times"]).env("PATH", path).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    // "0m0.010s 0m0.120s", of all that its process has used.
+    let words = text.lines().next().unwrap().split(' ');
+    let all: f64 =
+        words.map(|word| word.trim_start_matches("0m").trim_end_matches('s').parse::<f64>().unwrap()).sum();
+    let errors = errors(&output);
+    let seconds = |key| field(&errors, key).trim_end_matches(" s").parse::<f64>().unwrap();
+    // (By ticks of 10 ms. A machine that is so fast shows nothing.)
+    if all > 0.025 {
+        assert!(seconds("user") + seconds("system") < all / 2.0, "{text}{errors}");
+    }
+}
+
+/// Its process was taskmon's to the end.
+#[test]
+fn nothing_of_a_command_that_could_not_be_run() {
+    let module = Module::new();
+    let recording = module.at("a.rec");
+    let path = format!("{}{}", "/x:".repeat(40_000), std::env::var("PATH").unwrap());
+    let mut record = by_default("env");
+    record.arg(TASKMON).arg("--root").arg(module.0.path()).arg("record").arg("-o").arg(&recording);
+    // (The search takes long enough to sample the process meanwhile.)
+    record.args(["--", "no-such-command-anywhere"]).env("PATH", path);
+    let mut record = record.stderr(Stdio::null()).spawn().unwrap();
+    await_that("the process", || !module.told().is_empty());
+    let pid = module.told();
+    if !pid.starts_with('-') {
+        module.append("sys/kernel/debug/taskmonitor_follow", &sample(&pid, 0, later(), 1 << 20));
+    }
+    assert_eq!(record.wait().unwrap().code(), Some(127));
+    let csv = Command::new(TASKMON).arg("csv").arg("-i").arg(&recording).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&csv.stdout).lines().count(), 1, "{csv:?}");
+}
+
 #[test]
 fn failures_of_its_own_come_before_the_command() {
     let ran = |module: &Module| module.at("ran").exists();
@@ -291,6 +384,49 @@ fn a_process_that_is_not_let_go_never_runs() {
     await_that("its end", || !fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")));
     drop(periods);
     assert!(!ran.exists());
+}
+
+/// SIGCHLD comes before taskmon has blocked it, and is gone.
+#[test]
+fn a_process_that_is_killed_at_once() {
+    let module = Module::new();
+    let ran = module.at("ran");
+    let mut shell = by_default("sh");
+    shell.args(["-c", "kill -STOP $$; exec \"$0\" --root \"$1\" run -- touch \"$2\"", TASKMON]);
+    let mut taskmon = shell.arg(module.0.path()).arg(&ran).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = Pid::from_raw(taskmon.id().try_into().unwrap());
+    assert!(matches!(waitpid(pid, Some(WaitPidFlag::WUNTRACED)), Ok(WaitStatus::Stopped(..))));
+    let options = ptrace::Options::PTRACE_O_TRACEFORK | ptrace::Options::PTRACE_O_EXITKILL;
+    ptrace::seize(pid, options).unwrap();
+    kill(pid, Signal::SIGCONT).unwrap();
+    let held = loop {
+        match waitpid(pid, None).unwrap() {
+            WaitStatus::PtraceEvent(_, _, nix::libc::PTRACE_EVENT_FORK) => break ptrace::getevent(pid).unwrap(),
+            WaitStatus::Stopped(_, signal) => ptrace::cont(pid, signal).unwrap(),
+            WaitStatus::PtraceEvent(..) => ptrace::cont(pid, None).unwrap(),
+            ended => panic!("{ended:?}"),
+        }
+    };
+    // taskmon does not go on until the new process is dead.
+    let held = Pid::from_raw(held.try_into().unwrap());
+    kill(held, Signal::SIGKILL).unwrap();
+    while !matches!(waitpid(held, None).unwrap(), WaitStatus::Signaled(..)) {}
+    ptrace::detach(pid, None).unwrap();
+    let end = Instant::now() + LIMIT;
+    let status = loop {
+        match taskmon.try_wait().unwrap() {
+            Some(status) => break status,
+            None if Instant::now() < end => sleep(Duration::from_millis(10)),
+            None => {
+                taskmon.kill().unwrap();
+                panic!("taskmon waits for ever");
+            }
+        }
+    };
+    let mut errors = String::new();
+    taskmon.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+    assert_eq!((status.code(), ran.exists()), (Some(137), false), "{errors}");
+    assert_eq!(errors, "taskmon: touch ended before it was executed\n");
 }
 
 #[test]
@@ -401,9 +537,10 @@ fn sample(pid: &str, seq: u64, time: u64, rss: u64) -> String {
     )
 }
 
-fn boottime() -> u64 {
+/// A time at which taskmon has certainly found that the command runs.
+fn later() -> u64 {
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).unwrap();
-    u64::try_from(Duration::from(now).as_nanos()).unwrap()
+    u64::try_from((Duration::from(now) + LIMIT).as_nanos()).unwrap()
 }
 
 #[test]
@@ -416,7 +553,7 @@ fn samples() {
     );
     let pid = module.told();
     // Of what was before, of others, and of another one that has that PID, nothing is seen.
-    let now = boottime();
+    let now = later();
     let mib = 1 << 20;
     let mut text = sample(&pid, 0, 1, 70 * mib);
     text += &sample("1", 0, now, 90 * mib);
@@ -463,7 +600,7 @@ fn a_picture() {
     let run = module.start(&["--plot", svg.to_str().unwrap()], "echo ready; read _; exit 3");
     assert_eq!(fs::read_to_string(&svg).unwrap(), "the one before", "until it is done");
     let pid = module.told();
-    let now = boottime();
+    let now = later();
     let text: String = (1..5).map(|seq| sample(&pid, seq, now + seq * 1_000_000_000, seq << 20)).collect();
     module.append("sys/kernel/debug/taskmonitor_follow", &text);
     let (status, _) = run.end();
@@ -516,7 +653,7 @@ fn files_that_become_full() {
     shell.args(["-c", script, TASKMON]).arg(module.0.path()).arg(&json);
     let run = Running::new(shell);
     let pid = module.told();
-    let now = boottime();
+    let now = later();
     let text: String = (0..50).map(|seq| sample(&pid, seq, now + seq, 1)).collect();
     // (Longer than what taskmon itself may write.)
     module.append("sys/kernel/debug/taskmonitor_follow", &text);
@@ -529,7 +666,7 @@ fn files_that_become_full() {
     assert!(json.lines().count() > 0 && json.ends_with("}\n"), "{json}");
 
     let run = module.start(&["--json", "/dev/full"], "echo ready; read _; exit 6");
-    module.append("sys/kernel/debug/taskmonitor_follow", &sample(&module.told(), 0, boottime(), 1));
+    module.append("sys/kernel/debug/taskmonitor_follow", &sample(&module.told(), 0, later(), 1));
     let (status, errors) = run.end();
     assert_eq!(status, Some(6), "{errors}");
     assert!(errors.contains("cannot write more samples to /dev/full: "), "{errors}");
