@@ -173,16 +173,18 @@ impl Series {
                 let (before, now) = (track.last.time, sample.time);
                 // (Where samples are missing, only what was seen is known.)
                 let step = track.step.filter(|_| next);
-                let suspended = self.clock.as_ref().map_or(0, |clock| clock.suspended(before, now, step));
-                let known = next && suspended == 0;
+                let suspended =
+                    self.clock.as_ref().map_or_else(Default::default, |clock| clock.suspended(before, now, step));
+                let known = next && suspended.length == 0;
                 let more = if known { Increase::between(&track.last, &sample) } else { Increase::NONE };
                 Track {
                     last: sample,
                     increase: old.increase.and(more),
                     lost: old.lost.saturating_add(lost),
-                    suspended: old.suspended.saturating_add(suspended),
-                    // (Of what follows a gap, the step before it is still a measure.)
-                    step: if known { Some(now.saturating_sub(before)) } else { track.step },
+                    suspended: old.suspended.saturating_add(suspended.length),
+                    // (Of what follows a gap, the step before it is still a measure. But if it was only guessed that there is one, a
+                    // second step of that length shows that the period is longer.)
+                    step: if known || suspended.guessed { Some(now.saturating_sub(before)) } else { track.step },
                     open: true,
                 }
             }
@@ -325,6 +327,22 @@ mod tests {
             assert_eq!(points.iter().map(|point| point.suspended / 1_000_000_000).sum::<u64>(), expected);
             assert_eq!(points.iter().map(|point| point.lost).sum::<u64>(), 0);
         }
+    }
+
+    #[test]
+    fn a_longer_period_is_no_suspend() {
+        let seconds = [201, 202, 203, 263, 323, 383, 384, 385, 445, 505];
+        let clock = Clock::of(Anchor { since: 0, at: 1_000_000_000_000, booted: 0, suspended: 100_000_000_000 });
+        let mut points = Vec::new();
+        let mut series = Series::by_clock(None, clock);
+        for (seq, second) in (0..).zip(seconds) {
+            series.push(sample(seq, second as f64, 500 * second, 0), |point| points.push(point));
+        }
+        let cpu: Vec<_> = points.iter().map(|point| point.rates.cpu).collect();
+        // The first such interval may be a suspend. The second one refutes that, and there were not two of them.
+        let half = Some(50.0);
+        assert_eq!(cpu, [None, half, half, None, half, half, half, half, half, half]);
+        assert_eq!(points.iter().map(|point| point.suspended).sum::<u64>(), 59_000_000_000);
     }
 
     #[test]

@@ -130,6 +130,25 @@ fn anchor(since: u64) -> nix::Result<(Anchor, i64)> {
 const STEP: u64 = 10_000_000;
 /// Anchors that are kept of a clock that is set again and again.
 const MOST_ANCHORS: usize = 4096;
+/// Suspends that are guessed.
+const MOST_GUESSES: usize = 4096;
+
+/// For how long the system was suspended between two samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Suspended {
+    /// Nanoseconds; 0 if it was not.
+    pub length: u64,
+    /// Whether that is only a guess.
+    pub guessed: bool,
+}
+
+/// A guess that the system was suspended for `length` from `since` to `until`.
+#[derive(Clone, Copy, Debug)]
+struct Guess {
+    since: u64,
+    until: u64,
+    length: u64,
+}
 
 /// What turns CLOCK_BOOTTIME into the time of day. All clones are one clock.
 ///
@@ -143,6 +162,8 @@ pub struct Clock {
     anchors: Rc<RefCell<Vec<Anchor>>>,
     // CLOCK_BOOTTIME at which it was looked at last.
     looked: Rc<Cell<u64>>,
+    // What was guessed of the time before the first anchor: all in all no more than what that one tells.
+    guesses: Rc<RefCell<Vec<Guess>>>,
 }
 
 /// A time on the command line, to be compared with those of samples.
@@ -177,7 +198,7 @@ impl Clock {
     /// One that was like `first`, of a system on which something was recorded.
     pub fn of(first: Anchor) -> Self {
         let anchors = Rc::new(RefCell::new(vec![Anchor { since: 0, ..first }]));
-        Self { live: false, anchors, looked: Rc::new(Cell::new(first.at)) }
+        Self { live: false, anchors, looked: Rc::new(Cell::new(first.at)), guesses: Rc::default() }
     }
 
     /// How it was at the beginning.
@@ -241,13 +262,14 @@ impl Clock {
             .unwrap_or(Timestamp::MAX)
     }
 
-    /// For how long the system was suspended between two samples of a task that follow each other, in nanoseconds; 0 if it was not.
-    /// `step` is the time between the two before, if that is known.
+    /// For how long the system was suspended between two samples of a task that follow each other. `step` is the time between the two
+    /// before, if that is known.
     ///
     /// The module takes samples by CLOCK_MONOTONIC, which stands still meanwhile, and tells CLOCK_BOOTTIME, which does not. What
     /// was before anybody looked can only be guessed: there is no sample for much longer than before, though the module counts none as
-    /// missed, and the system was suspended for so long at least. (It may be that sampling was stopped.)
-    pub fn suspended(&self, since: u64, until: u64, step: Option<u64>) -> u64 {
+    /// missed, and the system was suspended for so long at least, besides what was guessed of other times. (It may be that sampling
+    /// was stopped, or that the period has become longer. If the next interval is as long, it was the period.)
+    pub fn suspended(&self, since: u64, until: u64, step: Option<u64>) -> Suspended {
         let length = until.saturating_sub(since);
         let anchors = self.anchors.borrow();
         let mut slept: u64 = 0;
@@ -259,17 +281,45 @@ impl Clock {
                 slept = slept.saturating_add(jump);
             }
         }
-        let Some(first) = anchors.first() else { return slept };
-        if slept == 0 && until <= first.at.max(1) {
-            let more = length.saturating_sub(step.unwrap_or(length));
-            let much = step.is_some_and(|step| length >= step.saturating_mul(3).saturating_add(1_000_000_000));
-            // (The sample after it may be late, but by less than a period, or there would be another gap.)
-            let most = first.suspended.saturating_add(step.unwrap_or(0));
-            if much && more <= most {
-                slept = more.min(first.suspended);
+        let mut guessed = false;
+        if let (0, Some(first), Some(step)) = (slept, anchors.first(), step) {
+            let much = length >= step.saturating_mul(3).saturating_add(1_000_000_000);
+            if much && until <= first.at.max(1) {
+                slept =
+                    self.guess(Guess { since, until, length: length.saturating_sub(step) }, step, first.suspended);
+                guessed = slept > 0;
             }
         }
-        slept.min(length)
+        Suspended { length: slept.min(length), guessed }
+    }
+
+    /// Takes `guess`, unless that would come to more than `all`, for which the system was suspended. Returns for how long it was then.
+    ///
+    /// All tasks have the same suspends: guesses of overlapping intervals are one. (A sample after a suspend may be late, but by less
+    /// than a `step`, or there would be another gap.)
+    fn guess(&self, guess: Guess, step: u64, all: u64) -> u64 {
+        let mut guesses = self.guesses.borrow_mut();
+        let (mut others, mut same) = (0_u64, None);
+        for (i, other) in guesses.iter().enumerate() {
+            if other.since < guess.until && guess.since < other.until {
+                same = Some(i);
+            } else {
+                others = others.saturating_add(other.length);
+            }
+        }
+        let left = all.saturating_sub(others);
+        if left == 0 || guess.length > left.saturating_add(step) {
+            return 0;
+        }
+        let length = guess.length.min(left);
+        if let Some(same) = same.and_then(|i| guesses.get_mut(i)) {
+            same.length = same.length.max(length);
+        } else if guesses.len() < MOST_GUESSES {
+            guesses.push(Guess { length, ..guess });
+        } else {
+            return 0;
+        }
+        length
     }
 
     /// Now, in CLOCK_BOOTTIME.
@@ -403,7 +453,7 @@ mod tests {
         let clock = Clock::of(an(50, 50, 0, 100));
         clock.push(an(60, 90, 0, 120));
         let slept = |since: u64, until: u64, step: Option<u64>| {
-            clock.suspended(since * SECOND, until * SECOND, step.map(|step| step * SECOND)) / SECOND
+            clock.suspended(since * SECOND, until * SECOND, step.map(|step| step * SECOND)).length / SECOND
         };
         // Of what was seen, it is known how long it was, whatever came before.
         assert_eq!((slept(61, 82, None), slept(61, 82, Some(1)), slept(89, 110, Some(1))), (20, 20, 20));
@@ -411,10 +461,26 @@ mod tests {
         // Before that, nothing but a suspend is as long, unless sampling was stopped.
         assert_eq!((slept(10, 40, Some(1)), slept(10, 40, None), slept(10, 13, Some(1))), (29, 0, 0));
         assert_eq!(slept(10, 40, Some(15)), 0, "the period is as long");
+        let none = Suspended::default();
         let never = Clock::of(an(50, 50, 0, 0));
-        assert_eq!(never.suspended(10 * SECOND, 40 * SECOND, Some(SECOND)), 0, "the machine was never suspended");
+        assert_eq!(never.suspended(10 * SECOND, 40 * SECOND, Some(SECOND)), none, "the machine was never suspended");
         let less = Clock::of(an(50, 50, 0, 20));
-        assert_eq!(less.suspended(10 * SECOND, 40 * SECOND, Some(SECOND)), 0, "nor for so long");
+        assert_eq!(less.suspended(10 * SECOND, 40 * SECOND, Some(SECOND)), none, "nor for so long");
+    }
+
+    #[test]
+    fn guesses_come_to_no_more_than_all_suspends() {
+        let clock = Clock::of(an(500, 500, 0, 100));
+        let slept = |since: u64, until: u64| {
+            let slept = clock.suspended(since * SECOND, until * SECOND, Some(SECOND));
+            assert_eq!(slept.guessed, slept.length > 0);
+            slept.length / SECOND
+        };
+        assert_eq!(slept(10, 71), 60);
+        // Of another task, and once more.
+        assert_eq!((slept(11, 72), slept(10, 71)), (60, 60));
+        assert_eq!((slept(100, 161), slept(100, 131)), (0, 30), "40 s are left");
+        assert_eq!((slept(200, 230), slept(10, 71)), (0, 60));
     }
 
     #[test]
