@@ -26,7 +26,7 @@
 //!
 //! A chunk is valid if it is complete and its checksum matches. A reader skips everything else up
 //! to the next valid chunk. It also skips chunks of unknown kinds, and it rejects files with a
-//! greater version.
+//! greater version. [`Reader::understood`] says whether there was anything of the kind.
 //!
 //! | kind | payload |
 //! | --- | --- |
@@ -153,7 +153,7 @@ impl Head {
 pub struct Exec {
     /// The task.
     pub id: Id,
-    /// When it executed the command: CLOCK_BOOTTIME in nanoseconds.
+    /// When it called the execve() that succeeded: CLOCK_BOOTTIME in nanoseconds.
     pub time: u64,
     /// The [`seq`](Sample::seq) of the last sample before that, which is not recorded.
     pub seq: u64,

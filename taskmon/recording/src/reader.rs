@@ -117,6 +117,9 @@ pub struct Reader<R = File> {
     stream: Stream,
     // Whether samples can be told: not until a fresh chunk, where one before it is missing.
     told: bool,
+    // Whether something was read that is not known here, and whether what is torn can be the beginning of a chunk.
+    unknown: bool,
+    cut: bool,
 }
 
 impl Reader {
@@ -145,17 +148,17 @@ impl<R: Read + Seek> Reader<R> {
         let failed = |e| Error::io(path, e);
         let mut first = Reader::begin(&mut from, path)?;
         // The head is first, unless it is damaged; then there is another one before each fresh chunk. Before the first sample there may
-        // be another one, which knows more.
+        // be another one, which knows more; whatever else is before it does not matter.
         let mut head = None;
         let head = loop {
             match first.advance()? {
                 None => break head,
-                Some(Kind::Head) => head = Some(Head::of_text(&first.payload)),
+                Some(Kind::Head) => head = Some(Head::of_text(&first.payload).0),
                 Some(_) => {}
             }
             // (Only what follows at once: behind damage, all of the file might have to be read.)
             let follows = first.follows().map_err(failed)?;
-            if head.is_some() && !matches!(follows, Some(Kind::Head | Kind::Names | Kind::Clock)) {
+            if head.is_some() && matches!(follows, None | Some(Kind::Samples | Kind::End)) {
                 break head;
             }
         };
@@ -196,6 +199,8 @@ impl<R: Read> Reader<R> {
             given: 0,
             stream: Stream::default(),
             told: false,
+            unknown: false,
+            cut: false,
         })
     }
 
@@ -207,6 +212,16 @@ impl<R: Read> Reader<R> {
     /// Returns the damage found so far.
     pub fn damage(&self) -> Damage {
         self.damage
+    }
+
+    /// Returns whether everything that has been read so far was understood: there is no damage, and nothing that this version of the
+    /// crate does not know, such as chunks of other kinds and other keys in a head.
+    ///
+    /// A last chunk that is not complete counts as understood: that is how a recorder that was killed leaves it. So does a file without
+    /// an [`End`].
+    pub fn understood(&self) -> bool {
+        let Damage { places, bytes: _, torn, skipped } = self.damage;
+        places == 0 && skipped == 0 && (torn == 0 || self.cut) && !self.unknown
     }
 
     /// Returns the next event, or `None` at the end.
@@ -232,8 +247,17 @@ impl<R: Read> Reader<R> {
                 Kind::Lost => lost(&mut bytes).map(Event::Lost),
                 Kind::Counts => counts(&mut bytes).map(Event::Counts),
                 Kind::Clock => clock(&mut bytes).map(Event::Clock),
-                Kind::End => bytes.take(left.len()).map(|text| Event::End(End::of_text(text))),
+                Kind::End => bytes.take(left.len()).map(|text| {
+                    let (end, all) = End::of_text(text);
+                    self.unknown |= !all;
+                    Event::End(end)
+                }),
                 Kind::Head | Kind::Unknown => None,
+            };
+            self.unknown |= match &event {
+                // (A code that this version writes for what is unknown is 0.)
+                Some(Event::Lost(lost)) => lost.reason == Reason::Unknown && last_byte(left, &bytes) != Some(0),
+                _ => false,
             };
             self.given += left.len() - bytes.len();
             match (event, self.kind) {
@@ -268,6 +292,12 @@ impl<R: Read> Reader<R> {
         // Of whatever kind it was.
         self.told &= !missing;
         self.number = front.number.wrapping_add(1);
+        self.unknown |= match self.kind {
+            Kind::Unknown => true,
+            Kind::Head => !Head::of_text(&self.payload).1,
+            Kind::Samples => self.payload.first().is_none_or(|flags| flags & !FRESH != 0),
+            _ => false,
+        };
         if self.kind == Kind::Samples {
             self.given = 1;
             if self.payload.first().is_some_and(|flags| flags & FRESH != 0) {
@@ -297,6 +327,9 @@ impl<R: Read> Reader<R> {
                 }
             }
             let bytes = self.window.see(FRONT + LONGEST + BACK)?;
+            if skipped == 0 {
+                self.cut = is_cut(bytes, self.number);
+            }
             if bytes.is_empty() {
                 self.damage.torn += skipped;
                 return Ok(None);
@@ -308,6 +341,22 @@ impl<R: Read> Reader<R> {
             skipped += next as u64;
         }
     }
+}
+
+/// Whether `bytes`, all that is left of a file, can be the beginning of chunk `number`.
+fn is_cut(bytes: &[u8], number: u32) -> bool {
+    let Some(front) = bytes.get(..FRONT) else {
+        // (Nothing is known of the rest of the front.)
+        let marker = bytes.get(..MARKER.len()).unwrap_or(bytes);
+        return MARKER.starts_with(marker);
+    };
+    Front::of(front)
+        .is_some_and(|front| front.kind != Kind::Unknown && front.number == number && bytes.len() < front.size())
+}
+
+/// The last byte that was taken of `all`, of which there is `left`.
+fn last_byte(all: &[u8], left: &Bytes<'_>) -> Option<u8> {
+    all.len().checked_sub(left.len() + 1).and_then(|last| all.get(last)).copied()
 }
 
 fn id(bytes: &mut Bytes<'_>) -> Option<Id> {

@@ -77,25 +77,42 @@ impl Head {
         text
     }
 
-    /// What cannot be read is as if it were not there.
-    pub(crate) fn of_text(text: &[u8]) -> Self {
+    /// What cannot be read is as if it were not there. Says whether all could be.
+    pub(crate) fn of_text(text: &[u8]) -> (Self, bool) {
         let mut head = Self::default();
+        let mut all = is_pairs(text);
         for (key, value) in pairs(text) {
-            match key {
-                "booted" => head.booted = value.parse().unwrap_or_default(),
-                "began" => head.began = value.parse().unwrap_or_default(),
-                "suspended" => head.suspended = value.parse().unwrap_or_default(),
-                "period" => head.period = Duration::from_nanos(value.parse().unwrap_or_default()),
-                "module" => head.module = value,
-                "taskmon" => head.taskmon = value,
-                "kernel" => head.kernel = value,
-                "command" => head.command = Some(value),
-                "exec" => head.exec = exec(&value),
-                _ => {}
+            all &= match key {
+                "booted" => take(&mut head.booted, value.parse().ok()),
+                "began" => take(&mut head.began, value.parse().ok()),
+                "suspended" => take(&mut head.suspended, value.parse().ok()),
+                "period" => take(&mut head.period, value.parse().ok().map(Duration::from_nanos)),
+                "module" => take(&mut head.module, Some(value)),
+                "taskmon" => take(&mut head.taskmon, Some(value)),
+                "kernel" => take(&mut head.kernel, Some(value)),
+                "command" => take(&mut head.command, Some(Some(value))),
+                "exec" => {
+                    head.exec = exec(&value);
+                    head.exec.is_some() && value.split(' ').count() == 4
+                }
+                _ => false,
             }
         }
-        head
+        (head, all)
     }
+}
+
+/// Whether nothing is in `text` but pairs.
+fn is_pairs(text: &[u8]) -> bool {
+    let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).count();
+    lines == pairs(text).count()
+}
+
+/// Puts `value` in its place, or what is there by default. Says whether there is one.
+fn take<T: Default>(to: &mut T, value: Option<T>) -> bool {
+    let some = value.is_some();
+    *to = value.unwrap_or_default();
+    some
 }
 
 /// PID, start, time and seq, and whatever later versions may add.
@@ -120,18 +137,23 @@ impl End {
         text
     }
 
-    pub(crate) fn of_text(text: &[u8]) -> Self {
+    /// What cannot be read is as if it were not there. Says whether all could be.
+    pub(crate) fn of_text(text: &[u8]) -> (Self, bool) {
         let mut end = Self { why: Why::Other, time: 0, status: None, peak: None };
+        let mut all = is_pairs(text);
         for (key, value) in pairs(text) {
-            match key {
-                "why" => end.why = Why::of(&value),
-                "time" => end.time = value.parse().unwrap_or_default(),
-                "status" => end.status = value.parse().ok(),
-                "peak" => end.peak = value.parse().ok(),
-                _ => {}
+            all &= match key {
+                "why" => {
+                    end.why = Why::of(&value);
+                    end.why.word() == value
+                }
+                "time" => take(&mut end.time, value.parse().ok()),
+                "status" => take(&mut end.status, value.parse().ok().map(Some)),
+                "peak" => take(&mut end.peak, value.parse().ok().map(Some)),
+                _ => false,
             }
         }
-        end
+        (end, all)
     }
 }
 
@@ -154,7 +176,7 @@ mod tests {
         };
         let text = head.to_text();
         assert!(text.iter().all(|&b| b == b'\n' || (b' '..=b'~').contains(&b)));
-        assert_eq!(Head::of_text(&text), head);
+        assert_eq!(Head::of_text(&text), (head.clone(), true));
         let long = Head { command: Some("\0".repeat(1 << 20)), ..head };
         assert!(long.to_text().len() < crate::LONGEST);
     }
@@ -164,14 +186,21 @@ mod tests {
         let text = b"later 1 2 3\nbooted 7\nperiod soon\n\nodd\nmodule \\x4 \\xg1 \\\n\xff\xff 1\ncommand ";
         let head =
             Head { booted: 7, module: "\\x4 \\xg1 \\".to_owned(), command: Some(String::new()), ..Head::default() };
-        assert_eq!(Head::of_text(text), head);
+        assert_eq!(Head::of_text(text), (head, false));
         let end = End { why: Why::Other, time: 3, status: None, peak: None };
-        assert_eq!(End::of_text(b"why bored\ntime 3\nstatus 1000\nlater x"), end);
+        assert_eq!(End::of_text(b"why bored\ntime 3\nstatus 1000\nlater x"), (end, false));
+        for text in ["later 1\n", "booted 7 8\n", "odd\n", "period soon\n", "exec 7 5 8\n", "exec 7 5 8 0 9\n"] {
+            assert!(!Head::of_text(text.as_bytes()).1, "{text}");
+        }
+        for text in ["why bored\n", "time\n", "status 256\n", "peak x\n", "later 1\n"] {
+            assert!(!End::of_text(text.as_bytes()).1, "{text}");
+        }
+        assert!(Head::of_text(b"").1 && Head::of_text(b"exec 7 5 8 0\n").1 && End::of_text(b"why failed\n").1);
     }
 
     #[test]
     fn beginnings() {
-        let exec = |text: &str| Head::of_text(text.as_bytes()).exec;
+        let exec = |text: &str| Head::of_text(text.as_bytes()).0.exec;
         let expected = Some(Exec { id: Id { pid: 7, start: 5 }, time: 8, seq: 0 });
         assert_eq!((exec("exec 7 5 8 0\n"), exec("exec 7 5 8 0 later x\n")), (expected, expected));
         assert_eq!((exec("exec 7 5 8\n"), exec("exec -7 5 8 0\n"), exec("exec\n")), (None, None, None));
@@ -183,7 +212,7 @@ mod tests {
             for status in [None, Some(0), Some(137)] {
                 for peak in [None, Some(0), Some(u64::MAX)] {
                     let end = End { why, time: 12, status, peak };
-                    assert_eq!(End::of_text(&end.to_text()), end);
+                    assert_eq!(End::of_text(&end.to_text()), (end, true));
                 }
             }
         }

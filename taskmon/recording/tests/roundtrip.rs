@@ -433,6 +433,58 @@ fn refused() {
     assert!(matches!(Reader::open(&folder.path().join("none")), Err(Error::Io { .. })));
 }
 
+/// The beginning of a command is in the second head, whatever is between that and the first.
+#[test]
+fn what_may_come_before_the_second_head() {
+    let second = b"booted 0\nexec 7 5 8 0\n";
+    let lost: &[u8] = &[7, 5, 1, 1, 1];
+    for (kind, payload) in
+        [(2, &b"\x07\x05\x02sh"[..]), (4, lost), (5, lost), (7, &[1, 1, 0, 0]), (8, &[7, 5, 1]), (9, b"later")]
+    {
+        let front =
+            [taskmonitor_recording::beginning(), chunk(1, 0, b"booted 0\n"), chunk(kind, 1, payload)].concat();
+        let file = [front, chunk(1, 2, second), chunk(6, 3, b"why stopped\n")].concat();
+        let (head, ..) = read(&file).unwrap();
+        assert!(head.exec.is_some(), "kind {kind}");
+    }
+}
+
+/// Returns whether all of a file is understood.
+fn understood(bytes: &[u8]) -> bool {
+    let mut reader = Reader::of(Cursor::new(bytes), Path::new("FILE")).unwrap();
+    while reader.next().unwrap().is_some() {}
+    reader.understood()
+}
+
+#[test]
+fn what_is_understood() {
+    let (bytes, _) = recording(&history(3, 40), 1);
+    assert!(understood(&bytes));
+    let first = taskmonitor_recording::beginning().len() + 13;
+    let head = u32::from_le_bytes(bytes[first - 4..first].try_into().unwrap()) as usize;
+    // Wherever a recorder is killed.
+    for end in first + head + 4..bytes.len() {
+        assert!(understood(&bytes[..end]), "cut at {end}");
+    }
+    // Whatever is damaged behind the head, the last chunk included.
+    for at in first + head + 4..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x40;
+        // (The length of the last chunk may then be one that is not reached.)
+        assert!(!understood(&damaged) || bytes.len() - at < 100, "damage at {at}");
+    }
+    assert!(!understood(&[&bytes[..], &[0; 100]].concat()));
+    let with = |kind: u8, payload: &[u8]| {
+        [taskmonitor_recording::beginning(), chunk(1, 0, b"booted 0\n"), chunk(kind, 1, payload)].concat()
+    };
+    assert!(understood(&with(6, b"why failed\ntime 3\n")) && understood(&with(4, &[7, 5, 1, 1, 0])));
+    for (kind, payload) in
+        [(9, &b"later"[..]), (1, b"later 1\n"), (6, b"why bored\n"), (4, &[7, 5, 1, 1, 99]), (3, &[3]), (2, b"\x07")]
+    {
+        assert!(!understood(&with(kind, payload)), "kind {kind}");
+    }
+}
+
 /// What came after the first readers of version 1: they skip both.
 #[test]
 fn clocks_and_beginnings() {

@@ -136,8 +136,8 @@ pub struct Run {
 /// The file has mode 0600 and is readable at any time, also while it is being written. If taskmon
 /// is killed, at most the last second is lost. If the machine crashes, data that the kernel had not
 /// written back is lost, because taskmon syncs the file only at the end. An existing recording of
-/// this name is replaced, but not one that is newer than this taskmon, nor any other file. If the file system is full, taskmon
-/// buffers up to 1 MiB and retries; samples that do not fit into the buffer are lost.
+/// this name is replaced, but not one that is damaged, newer than this taskmon, or not fully understood, nor any other file. If the
+/// file system is full, taskmon buffers up to 1 MiB and retries; samples that do not fit into the buffer are lost.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

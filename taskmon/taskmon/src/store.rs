@@ -6,6 +6,7 @@
 //! its size does not show, so that at least the end of the recording finds some. Where there is none, chunks wait in memory;
 //! when those are too many, samples are dropped, and counted.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::fs::OpenOptions;
@@ -103,42 +104,95 @@ fn limit() -> u64 {
     getrlimit(Resource::RLIMIT_FSIZE).map_or(u64::MAX, |(soft, _)| soft)
 }
 
-/// Why `old`, the file `path`, may not be replaced; `None` if all of it is understood.
-///
-/// A newer taskmon may keep in a recording of the same format what this one does not know.
-fn refusal(mut old: &File, path: &Path) -> io::Result<Option<String>> {
-    const FIX: &str = "remove it, or use another name";
-    let not_one = format!("the file exists and is not a recording; {FIX}");
+const FIX: &str = "remove it, or use another name";
+
+/// The bytes at the beginning of `old`, as many as a recording has before its first chunk.
+fn begin(mut old: &File) -> io::Result<Vec<u8>> {
     let mut begin = Vec::new();
-    let empty = beginning();
     old.seek(SeekFrom::Start(0))?;
-    old.take(empty.len() as u64 + 1).read_to_end(&mut begin)?;
-    if empty.starts_with(&begin) {
+    old.take(beginning().len() as u64 + 1).read_to_end(&mut begin)?;
+    old.seek(SeekFrom::Start(0))?;
+    Ok(begin)
+}
+
+/// Why `old` cannot be a recording, of any version, by the bytes at its beginning.
+fn is_another(old: &File) -> io::Result<Option<String>> {
+    let (begin, empty) = (begin(old)?, beginning());
+    let one = empty.starts_with(&begin) || is_recording(&begin) && begin.len() >= empty.len();
+    Ok((!one).then(|| format!("the file exists and is not a recording; {FIX}")))
+}
+
+/// Why `old`, the file `path`, may not be replaced; `None` if all of it is understood. Reads all of it, in bounded memory.
+///
+/// A newer taskmon may keep in a recording of the same format what this one does not know, and of a damaged one there may be more than
+/// this one can read. That the recording has no end, or only the beginning of its last chunk, is no damage: it is what a recorder that
+/// was killed leaves.
+fn refusal(old: &File, path: &Path) -> io::Result<Option<String>> {
+    if let Some(why) = is_another(old)? {
+        return Ok(Some(why));
+    }
+    if beginning().starts_with(&begin(old)?) {
         // Empty, or of a recorder that was killed before it had written anything else.
         return Ok(None);
     }
-    if !is_recording(&begin) || begin.len() < empty.len() {
-        return Ok(Some(not_one));
-    }
-    old.seek(SeekFrom::Start(0))?;
-    let newer = |what: &str| {
-        Some(format!("the file exists and is a recording {what}, which is newer than this taskmon; {FIX}"))
-    };
-    Ok(match Reader::of(old, path) {
-        Ok(reader) if is_newer(&reader.head().taskmon) => newer(&format!("of taskmon {}", reader.head().taskmon)),
-        Ok(_) => None,
-        Err(taskmonitor_recording::Error::Newer { version, .. }) => newer(&format!("of format version {version}")),
+    let newer =
+        |what: &str| format!("the file exists and is a recording {what}, which is newer than this taskmon; {FIX}");
+    let unknown = |what: &str| Some(format!("the file exists and is a recording {what}; {FIX}"));
+    Ok(match Reader::of(old, path).and_then(read_all) {
+        Ok(reader) => match age(&reader.head().taskmon, env!("CARGO_PKG_VERSION")) {
+            Some(Ordering::Greater) => Some(newer(&format!("of taskmon {}", reader.head().taskmon))),
+            None => unknown(&format!("of an unknown version of taskmon ({:?})", reader.head().taskmon)),
+            Some(_) if !reader.damage().is_none() => unknown("that is damaged"),
+            Some(_) if !reader.understood() => unknown("with content that this taskmon does not understand"),
+            Some(_) => None,
+        },
+        Err(taskmonitor_recording::Error::Newer { version, .. }) => {
+            Some(newer(&format!("of format version {version}")))
+        }
         Err(taskmonitor_recording::Error::Io { source, .. }) => return Err(source),
         Err(_) => Some(format!("the file exists and cannot be read as a recording; {FIX}")),
     })
 }
 
-/// Whether `version` is greater than that of this taskmon. (What is no version is not.)
-fn is_newer(version: &str) -> bool {
-    let numbers = |version: &str| -> Option<Vec<u64>> {
-        version.split(['-', '+', '~']).next()?.split('.').map(|number| number.parse().ok()).collect()
+/// Reads to the end.
+fn read_all<R: Read>(mut reader: Reader<R>) -> Result<Reader<R>, taskmonitor_recording::Error> {
+    while reader.next()?.is_some() {}
+    Ok(reader)
+}
+
+/// How `version` compares with `other`, by the rules of Semantic Versioning; `None` if one of them is no such version.
+fn age(version: &str, other: &str) -> Option<Ordering> {
+    /// Three numbers, and what comes before the release of that number.
+    type Parts<'a> = ([u64; 3], Option<Vec<&'a str>>);
+    fn number(text: &str) -> Option<u64> {
+        text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+    }
+    fn parts(version: &str) -> Option<Parts<'_>> {
+        // (What a build is called makes it neither newer nor older.)
+        let version = version.split_once('+').map_or(version, |(version, _)| version);
+        let (release, before) = version.split_once('-').map_or((version, None), |(a, b)| (a, Some(b)));
+        let numbers: Option<Vec<u64>> = release.split('.').map(number).collect();
+        let before: Option<Vec<&str>> = before.map(|before| before.split('.').collect());
+        let word = |word: &&str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        before.iter().flatten().all(word).then_some((numbers?.try_into().ok()?, before))
+    }
+    // (A number is less than a word.)
+    let word = |a: &str, b: &str| match (number(a), number(b)) {
+        (Some(a), Some(b)) => a.cmp(&b),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => a.cmp(b),
     };
-    numbers(version).zip(numbers(env!("CARGO_PKG_VERSION"))).is_some_and(|(theirs, ours)| theirs > ours)
+    let ((ours, before), (theirs, before_theirs)) = (parts(version)?, parts(other)?);
+    Some(ours.cmp(&theirs).then_with(|| match (before, before_theirs) {
+        (None, None) => Ordering::Equal,
+        (None, Some(_)) => Ordering::Greater,
+        (Some(_), None) => Ordering::Less,
+        (Some(a), Some(b)) => {
+            let words = a.iter().zip(&b).map(|(a, b)| word(a, b));
+            words.fold(Ordering::Equal, Ordering::then).then(a.len().cmp(&b.len()))
+        }
+    }))
 }
 
 /// Opens `path`, a new file that only its owner may read, and nobody else writes to. A recording that is there is replaced, if all
@@ -155,11 +209,11 @@ fn create(path: &Path) -> Result<Flock<File>, Failure> {
                 return Err(other("it is not a regular file"));
             }
             // Checked before the lock is taken: a file that is no recording may be locked by another program.
-            if let Some(why) = refusal(&old, path).map_err(failed)? {
+            if let Some(why) = is_another(&old).map_err(failed)? {
                 return Err(other(&why));
             }
             let old = lock(old, path)?;
-            // Whoever had it locked may have written to it meanwhile, or put another file in its place.
+            // (Whoever had it locked may have written to it meanwhile, or put another file in its place.)
             if let Some(why) = refusal(&old, path).map_err(failed)? {
                 return Err(other(&why));
             }
@@ -482,6 +536,25 @@ mod tests {
             1000 + seq
         );
         Sample::parse(line.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn versions() {
+        let order = |version: &str| age(version, "0.2.0-rc.2");
+        for older in ["0.1.0", "0.1.99+later", "0.2.0-rc.1", "0.2.0-alpha", "0.2.0-rc", "0.2.0-9", "0.2.0-rc.1.7"] {
+            assert_eq!(order(older), Some(Ordering::Less), "{older}");
+        }
+        for same in ["0.2.0-rc.2", "0.2.0-rc.2+b7"] {
+            assert_eq!(order(same), Some(Ordering::Equal), "{same}");
+        }
+        for newer in ["0.2.0", "0.2.0-rc.10", "0.2.0-rc.2.1", "0.2.0-rc.x", "0.2.0-s", "0.10.0-a", "1.0.0-a"] {
+            assert_eq!(order(newer), Some(Ordering::Greater), "{newer}");
+        }
+        for none in ["", "0.1", "0.1.0.0", "0.1.x", "v0.1.0", "0.1.0~rc1", "0.1.0-", "0.1.0-a..b", "-1.0.0", "+1.0.0"]
+        {
+            assert_eq!(order(none), None, "{none}");
+        }
+        assert_eq!(age("0.1.0-rc.1", "0.1.0"), Some(Ordering::Less));
     }
 
     /// A chunk needs those before it: after one that could not be written, none is, until that one is.

@@ -484,6 +484,18 @@ fn threads_are_told_from_processes() {
     assert!(first(|event| matches!(event, Event::Thread { .. })) < first(|event| matches!(event, Event::Sample(_))));
 }
 
+/// A chunk as it is in a file, of whatever kind.
+fn chunk(kind: u8, number: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![kind];
+    bytes.extend(number.to_le_bytes());
+    bytes.extend((payload.len() as u32).to_le_bytes());
+    bytes.extend(payload);
+    // The CRC-32 of zlib.
+    let step = |crc: u32| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
+    let crc = !bytes.iter().fold(u32::MAX, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), |crc, _| step(crc)));
+    [b"\xf5TM\0", &bytes[..], &crc.to_le_bytes()].concat()
+}
+
 const END: taskmonitor_recording::End =
     taskmonitor_recording::End { why: taskmonitor_recording::Why::Stopped, time: 0, status: None, peak: None };
 
@@ -495,7 +507,7 @@ fn only_a_new_file_or_a_recording() {
     let good = system.path("good.rec");
     fs::rename(&path, &good).unwrap();
     let refused = |text: &str| {
-        let (_, err, status) = system.said(&["record", "-o", path.to_str().unwrap()]);
+        let (_, err, status) = system.said(&["record", "-o", path.to_str().unwrap(), "--duration", "10s"]);
         assert!(err.contains(text) && err.lines().count() == 1 && status == 1, "{err}");
     };
     fs::write(&path, "precious").unwrap();
@@ -521,7 +533,32 @@ fn only_a_new_file_or_a_recording() {
             taskmonitor_recording::Head { taskmon: taskmon.to_owned(), ..taskmonitor_recording::Head::default() };
         taskmonitor_recording::Writer::new(Vec::new(), head).unwrap().end(&END).unwrap()
     };
+    // And with something that a later version may have: a chunk of another kind, a line in the head, or a damaged place, which may be
+    // all that there is of it.
+    let newest = headed(env!("CARGO_PKG_VERSION"));
+    let recorded = fs::read(&good).unwrap();
+    let next = |text: &[u8]| text.windows(4).filter(|bytes| *bytes == b"\xf5TM\0").count() as u32;
+    let with = |kind: u8, payload: &[u8]| [&newest[..], &chunk(kind, next(&newest), payload)].concat();
+    let damaged = |at: usize| {
+        let mut text = recorded.clone();
+        text[at] ^= 1;
+        text
+    };
+    let version = env!("CARGO_PKG_VERSION");
     for (text, why) in [
+        (with(9, b"later"), "with content that this taskmon does not understand"),
+        (
+            with(1, format!("taskmon {version}\nlater 1\n").as_bytes()),
+            "with content that this taskmon does not understand",
+        ),
+        (with(6, b"why bored\n"), "with content that this taskmon does not understand"),
+        (with(4, &[7, 1, 1, 1, 77]), "with content that this taskmon does not understand"),
+        (damaged(recorded.len() / 2), "that is damaged"),
+        (damaged(recorded.len() - 1), "with content that this taskmon does not understand"),
+        ([&recorded[..], &[0; 4096]].concat(), "with content that this taskmon does not understand"),
+        (headed(""), "of an unknown version of taskmon (\"\")"),
+        (headed("0.1.0~later"), "of an unknown version of taskmon (\"0.1.0~later\")"),
+        (headed("0.999.0-rc.1"), "a recording of taskmon 0.999.0-rc.1, which is newer"),
         ([magic, &99_u32.to_le_bytes(), b"new"].concat(), "a recording of format version 99, which is newer"),
         (headed("999.0.0"), "a recording of taskmon 999.0.0, which is newer"),
         ([&start[..], b"no chunk"].concat(), "cannot be read as a recording"),
@@ -545,8 +582,12 @@ fn only_a_new_file_or_a_recording() {
             }
         }
     }
-    // One of an older taskmon, and what a recorder leaves that is killed at once.
-    for text in [headed("0.0.1"), magic.to_vec(), start] {
+    // One of an older taskmon, and what a recorder leaves that is killed: at once, or while it wrote a chunk.
+    let cut = |less: usize| recorded[..recorded.len() - less].to_vec();
+    let cuts = [cut(1), cut(10), cut(recorded.len() / 2)];
+    for text in
+        [headed("0.0.1"), headed(&format!("{version}-rc.1+b")), magic.to_vec(), start, newest].into_iter().chain(cuts)
+    {
         fs::write(&path, text).unwrap();
         record(&system, &[], 17);
     }
