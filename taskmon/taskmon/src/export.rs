@@ -32,6 +32,7 @@ use crate::exposition::page;
 use crate::http;
 use crate::http::Request;
 use crate::http::Response;
+use crate::http::Service;
 use crate::listen::Listen;
 use crate::metrics::Groups;
 use crate::metrics::LINGER;
@@ -171,27 +172,39 @@ fn listen(mut exporter: Exporter<'_>, listen: &Listen) -> Result<(), Failure> {
         say(format!("serving http://{address}/metrics"));
     }
     let stop = exporter.stop;
-    http::serve(&listeners, stop, |request: &Request| match request.path.as_str() {
-        "/metrics" => {
-            let format = Format::accepted(&request.accept);
-            let client = Client::new(request.address, &request.agent);
-            match exporter.scrape(format, exporter.clients.seen(&client)) {
-                Ok(body) => {
-                    exporter.said = None;
-                    if request.wants_body() {
-                        exporter.clients.sees(client, exporter.groups.updates());
+    http::serve(&listeners, stop, &mut exporter)
+}
+
+impl Service for Exporter<'_> {
+    fn answer(&mut self, request: &Request) -> Response {
+        match request.path.as_str() {
+            "/metrics" => {
+                let format = Format::accepted(&request.accept);
+                match self.scrape(format, self.clients.seen(&client(request))) {
+                    Ok(body) => {
+                        self.said = None;
+                        let receipt = Some(self.groups.updates());
+                        Response { status: 200, content_type: format.content_type(), body, receipt }
                     }
-                    Response { status: 200, content_type: format.content_type(), body }
-                }
-                Err(error) => {
-                    exporter.complain(&error);
-                    Response::plain(503, format!("{error}\n"))
+                    Err(error) => {
+                        self.complain(&error);
+                        Response::plain(503, format!("{error}\n"))
+                    }
                 }
             }
+            "/" => Response { content_type: "text/html; charset=utf-8", ..Response::plain(200, WELCOME) },
+            _ => Response::plain(404, "not found: the metrics are at /metrics\n"),
         }
-        "/" => Response { status: 200, content_type: "text/html; charset=utf-8", body: WELCOME.to_owned() },
-        _ => Response::plain(404, "not found: the metrics are at /metrics\n"),
-    })
+    }
+
+    /// A scrape that times out has shown nothing: the client gets the zeros again.
+    fn delivered(&mut self, request: &Request, update: u64) {
+        self.clients.sees(client(request), update);
+    }
+}
+
+fn client(request: &Request) -> Client {
+    Client::new(request.address, &request.agent)
 }
 
 fn textfile(mut exporter: Exporter<'_>, path: &Path, interval: Duration) -> Result<(), Failure> {

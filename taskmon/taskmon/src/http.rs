@@ -54,11 +54,6 @@ pub struct Request {
 }
 
 impl Request {
-    /// Whether the client gets the body of the answer.
-    pub fn wants_body(&self) -> bool {
-        !self.head
-    }
-
     /// Reads the head of a request, all before the empty line.
     fn parse(text: &[u8]) -> Result<Self, Response> {
         let bad = || Response::plain(400, "malformed HTTP request\n");
@@ -99,12 +94,31 @@ pub struct Response {
     pub content_type: &'static str,
     /// The body.
     pub body: String,
+    /// What is told to the [`Service`] when the client has the answer.
+    pub receipt: Option<u64>,
+}
+
+/// What answers requests.
+pub trait Service {
+    /// Returns the answer to `request`.
+    fn answer(&mut self, request: &Request) -> Response;
+
+    /// The client has the answer to `request`, with this `receipt`: all of it was sent, and the client has not aborted the connection.
+    fn delivered(&mut self, request: &Request, receipt: u64) {
+        let _ = (request, receipt);
+    }
+}
+
+impl<F: FnMut(&Request) -> Response> Service for F {
+    fn answer(&mut self, request: &Request) -> Response {
+        self(request)
+    }
 }
 
 impl Response {
     /// A text for people.
     pub fn plain(status: u16, body: impl Into<String>) -> Self {
-        Self { status, content_type: "text/plain; charset=utf-8", body: body.into() }
+        Self { status, content_type: "text/plain; charset=utf-8", body: body.into(), receipt: None }
     }
 
     fn bytes(&self, without_body: bool) -> Vec<u8> {
@@ -144,12 +158,14 @@ struct Connection {
     stream: TcpStream,
     state: State,
     until: Instant,
+    // To be told when the client has the answer.
+    receipt: Option<(Request, u64)>,
 }
 
 impl Connection {
     fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self { stream, state: State::Asking(Vec::new()), until: Instant::now() + TO_ASK })
+        Ok(Self { stream, state: State::Asking(Vec::new()), until: Instant::now() + TO_ASK, receipt: None })
     }
 
     fn awaits(&self) -> PollFlags {
@@ -159,12 +175,27 @@ impl Connection {
         }
     }
 
-    /// Goes on as far as it can without waiting. Says whether there is more to come.
-    fn go_on(&mut self, answer: &mut impl FnMut(&Request) -> Response) -> io::Result<bool> {
+    /// Goes on, if it is `ready`, as far as it can without waiting. Says whether there is more to come.
+    fn tend(&mut self, ready: bool, service: &mut impl Service) -> bool {
+        // Who ends in any other way than by what is expected has gone.
+        let done = if ready { self.go_on(service) } else { Ok(true) };
+        let late = Instant::now() >= self.until;
+        let more = matches!(done, Ok(true)) && !late;
+        // (A client that does not hang up may have been content for a second.)
+        if !more && done.is_ok() && matches!(self.state, State::Leaving) {
+            if let Some((request, receipt)) = self.receipt.take() {
+                service.delivered(&request, receipt);
+            }
+        }
+        more
+    }
+
+    fn go_on(&mut self, service: &mut impl Service) -> io::Result<bool> {
         if let State::Asking(text) = &mut self.state {
-            let Some(bytes) = ask(&mut self.stream, text, answer)? else {
+            let Some((bytes, receipt)) = ask(&mut self.stream, text, service)? else {
                 return Ok(true);
             };
+            self.receipt = receipt;
             self.state = State::Taking(bytes, 0);
             self.until = Instant::now() + TO_TAKE;
         }
@@ -190,12 +221,11 @@ impl Connection {
     }
 }
 
+/// An answer, and what is to be told when the client has it.
+type Answer = (Vec<u8>, Option<(Request, u64)>);
+
 /// Reads what has come of a request, and gives the answer if it is complete.
-fn ask(
-    stream: &mut TcpStream,
-    text: &mut Vec<u8>,
-    answer: &mut impl FnMut(&Request) -> Response,
-) -> io::Result<Option<Vec<u8>>> {
+fn ask(stream: &mut TcpStream, text: &mut Vec<u8>, service: &mut impl Service) -> io::Result<Option<Answer>> {
     let mut buffer = [0; 4096];
     loop {
         let read = match stream.read(&mut buffer) {
@@ -211,13 +241,16 @@ fn ask(
             return Ok(Some(match Request::parse(head) {
                 Ok(mut request) => {
                     request.address = stream.peer_addr().ok().map(|peer| peer.ip().to_canonical());
-                    answer(&request).bytes(request.head)
+                    let response = service.answer(&request);
+                    let bytes = response.bytes(request.head);
+                    // (A head says nothing of what would be in the body.)
+                    (bytes, response.receipt.filter(|_| !request.head).map(|receipt| (request, receipt)))
                 }
-                Err(response) => response.bytes(false),
+                Err(response) => (response.bytes(false), None),
             }));
         }
         if text.len() > LONGEST_HEAD {
-            return Ok(Some(Response::plain(431, "the request is too long\n").bytes(false)));
+            return Ok(Some((Response::plain(431, "the request is too long\n").bytes(false), None)));
         }
     }
 }
@@ -235,11 +268,7 @@ fn head(text: &[u8], old: usize) -> Option<&[u8]> {
 }
 
 /// Serves what comes to any of `listeners` until it is told to stop. Answers are made one at a time.
-pub fn serve(
-    listeners: &[TcpListener],
-    stop: &Stop,
-    mut answer: impl FnMut(&Request) -> Response,
-) -> Result<(), Failure> {
+pub fn serve(listeners: &[TcpListener], stop: &Stop, service: &mut impl Service) -> Result<(), Failure> {
     let failed = |e: io::Error| Failure::other("cannot serve HTTP requests", e);
     listeners.iter().try_for_each(|listener| listener.set_nonblocking(true)).map_err(failed)?;
     let mut connections: Vec<Connection> = Vec::new();
@@ -254,11 +283,7 @@ pub fn serve(
         }
         let mut ready = fds.iter().map(|fd| fd.any() == Some(true)).collect::<Vec<_>>().into_iter();
         let come: Vec<&TcpListener> = listeners.iter().filter(|_| ready.next() == Some(true)).collect();
-        connections.retain_mut(|connection| {
-            let ready = ready.next() == Some(true);
-            // Who ends in any other way than by what is expected has gone.
-            (!ready || connection.go_on(&mut answer).unwrap_or(false)) && Instant::now() < connection.until
-        });
+        connections.retain_mut(|connection| connection.tend(ready.next() == Some(true), service));
         for listener in come {
             accept(listener, &mut connections);
         }
@@ -353,11 +378,11 @@ mod tests {
         let other = stop.clone();
         let server = std::thread::spawn(move || {
             let text = "x".repeat(8 << 20);
-            let answer = |request: &Request| {
+            let mut answer = |request: &Request| {
                 assert_eq!(request.address, Some(std::net::IpAddr::from([127, 0, 0, 1])));
                 Response::plain(200, format!("{} {text}", request.path))
             };
-            serve(&[listener], &other, answer).unwrap();
+            serve(&[listener], &other, &mut answer).unwrap();
         });
         test(address);
         stop.ask();
@@ -416,5 +441,51 @@ mod tests {
             stream.read_exact(&mut text).unwrap();
             assert_eq!(&text, b"HTTP/1.1 431");
         });
+    }
+
+    /// A service that answers with a text, and notes the receipts.
+    struct Noting(String, std::sync::mpsc::Sender<(String, u64)>);
+
+    impl Service for Noting {
+        fn answer(&mut self, request: &Request) -> Response {
+            Response {
+                receipt: Some(self.0.len() as u64),
+                ..Response::plain(200, format!("{} {}", request.path, self.0))
+            }
+        }
+
+        fn delivered(&mut self, request: &Request, receipt: u64) {
+            self.1.send((request.path.clone(), receipt)).unwrap();
+        }
+    }
+
+    #[test]
+    fn receipts_of_those_who_have_the_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = Stop::default();
+        let other = stop.clone();
+        let (sender, receipts) = std::sync::mpsc::channel();
+        let length = 8 << 20;
+        let server = std::thread::spawn(move || {
+            serve(&[listener], &other, &mut Noting("x".repeat(length), sender)).unwrap();
+        });
+        let receipt = || receipts.recv_timeout(Duration::from_secs(60)).unwrap();
+        // One that hangs up before it has read all, and one that asks for none of it.
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET /early HTTP/1.1\r\n\r\n").unwrap();
+        stream.read_exact(&mut [0; 100]).unwrap();
+        drop(stream);
+        ask_for(address, "HEAD /head HTTP/1.1\r\n\r\n");
+        // One that hangs up at the end, and one that stays for a while.
+        ask_for(address, "GET /all HTTP/1.1\r\n\r\n");
+        assert_eq!(receipt(), ("/all".to_owned(), length as u64));
+        let mut stays = TcpStream::connect(address).unwrap();
+        stays.write_all(b"GET /stays HTTP/1.1\r\n\r\n").unwrap();
+        stays.read_to_string(&mut String::new()).unwrap();
+        assert_eq!(receipt().0, "/stays");
+        stop.ask();
+        server.join().unwrap();
+        assert!(receipts.try_recv().is_err(), "of the others, too");
     }
 }

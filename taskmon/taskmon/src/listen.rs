@@ -114,17 +114,26 @@ fn each(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
 }
 
 /// Listens on all addresses of this machine.
+///
+/// A socket for IPv6 is one for IPv4, too, unless net.ipv6.bindv6only is set. Which of the two it is shows by whether one for IPv4 is in
+/// its way: in the end, each of IPv4 and IPv6 that this machine has is listened on, or that fails.
 fn all(port: u16) -> io::Result<Vec<TcpListener>> {
+    let bind = |address: IpAddr, port: u16| TcpListener::bind((address, port));
     let (six, four) = (IpAddr::from(Ipv6Addr::UNSPECIFIED), IpAddr::from(Ipv4Addr::UNSPECIFIED));
-    match TcpListener::bind((six, port)) {
-        Ok(listener) => {
-            let port = listener.local_addr()?.port();
-            let mut listeners = vec![listener];
-            // In use by the one for IPv6, unless that has only IPv6 (net.ipv6.bindv6only).
-            listeners.extend(TcpListener::bind((four, port)));
-            Ok(listeners)
+    let listener = match bind(four, port) {
+        Ok(listener) => listener,
+        Err(e) if is_not_here(&e) => return Ok(vec![bind(six, port)?]),
+        Err(e) => return Err(e),
+    };
+    let port = listener.local_addr()?.port();
+    match bind(six, port) {
+        Ok(other) => Ok(vec![other, listener]),
+        Err(e) if is_not_here(&e) => Ok(vec![listener]),
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
+            drop(listener);
+            // If it is still in use, then by another program.
+            Ok(vec![bind(six, port)?])
         }
-        Err(e) if is_not_here(&e) => Ok(vec![TcpListener::bind((four, port))?]),
         Err(e) => Err(e),
     }
 }

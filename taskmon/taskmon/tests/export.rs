@@ -518,3 +518,34 @@ fn nohup_holds_and_a_script_may_interrupt() {
     wait_for("another", || path.exists().then_some(()));
     assert_eq!(running.stop(Signal::SIGINT).0, Some(0));
 }
+
+/// All addresses are IPv4 and IPv6, or that fails: net.ipv6.bindv6only makes two sockets of them, and one may be in use.
+#[test]
+fn all_addresses_or_none() {
+    let fake = Fake::new();
+    // In a network of its own, with a setting of its own. "no" where that is not possible.
+    let script = "set -e; echo $0 >/proc/sys/net/ipv6/bindv6only || { echo no; exit; }; \
+        \"$@\" --listen \"$IN_USE\" 2>/dev/null & first=$!; \
+        until grep -qs ':1F90 ' /proc/net/tcp /proc/net/tcp6; do sleep 0.01; done; \
+        status=0; timeout -s KILL 60 \"$@\" --listen \"$WANTED\" 2>&1 || status=$?; kill $first; echo status $status";
+    let taskmon = fake.command(&[]);
+    for (only, in_use, wanted) in [
+        ("1", "0.0.0.0:8080", ":8080"),
+        ("1", "[::]:8080", ":8080"),
+        ("0", "0.0.0.0:8080", ":8080"),
+        ("0", "[::]:8080", ":8080"),
+    ] {
+        let mut run = Command::new("unshare");
+        run.args(["--net", "--", "sh", "-c", script, only]).arg(taskmon.get_program()).args(taskmon.get_args());
+        let output = run.env("IN_USE", in_use).env("WANTED", wanted).stderr(Stdio::null()).output();
+        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        if text.is_empty() || text == "no\n" {
+            eprintln!("not tested: there is no network of its own");
+            return;
+        }
+        assert!(
+            text.contains("cannot listen on :8080: Address already in use") && text.ends_with("status 1\n"),
+            "{only} {in_use}: {text}"
+        );
+    }
+}
