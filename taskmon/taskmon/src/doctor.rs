@@ -2,22 +2,27 @@
 
 //! `taskmon doctor`: checks whether taskmon and the module work here, and how to fix problems.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process;
 use std::time::Duration;
 
+use clap::Parser;
 use nix::errno::Errno;
 use taskmonitor::Monitor;
 use taskmonitor::Root;
 use taskmonitor::Task;
 
 use crate::Failure;
+use crate::cli;
+use crate::cli::Cli;
 use crate::period::Book;
 use crate::period::Request;
 use crate::times::Clock;
@@ -49,8 +54,8 @@ struct Facts {
     // What the loaded module is, and the one that modprobe would load.
     running: Build,
     installed: Build,
-    // Processes of a taskmon that has been replaced since they began.
-    replaced: Vec<u32>,
+    // Processes of a taskmon that has been replaced since they began, and whether each is an exporter.
+    replaced: Vec<(u32, bool)>,
     mounted: bool,
     // By the kernel's command line.
     forbidden: bool,
@@ -271,13 +276,22 @@ fn versions(facts: &Facts) -> Vec<Finding> {
     if let Some((which, version)) = module.filter(|(_, version)| *version != OURS) {
         found.push(note(format!("the {which} module is version {version}, taskmon is version {OURS}"), SAME));
     }
-    if !facts.replaced.is_empty() {
-        let pids: Vec<String> = facts.replaced.iter().map(u32::to_string).collect();
-        let pids = pids.join(" ");
+    let replaced = |exports: bool| {
+        let pids = facts.replaced.iter().filter(|(_, exporter)| *exporter == exports);
+        pids.map(|(pid, _)| pid.to_string()).collect::<Vec<String>>().join(" ")
+    };
+    // (Any other one passes the signal on to its command, or ends what somebody watches or records.)
+    let (exporters, others) = (replaced(true), replaced(false));
+    if !exporters.is_empty() {
         found.push(note(
-            format!("processes of a taskmon that has been replaced since they started: PID {pids}"),
-            format!("kill {pids} (and start them again; for a systemd service: systemctl restart)"),
+            format!("exporters of a taskmon that has been replaced since they started: PID {exporters}"),
+            format!("kill {exporters} (and start them again; for a systemd service: systemctl restart)"),
         ));
+    }
+    if !others.is_empty() {
+        found.push(ok(format!(
+            "other processes of a taskmon that has been replaced since they started: PID {others}; they continue until they end"
+        )));
     }
     found
 }
@@ -509,19 +523,27 @@ fn facts(root: &Root, is_root: bool) -> Facts {
     }
 }
 
-/// The processes whose program, a taskmon, is there no more: a package was upgraded, or removed.
-fn replaced(root: &Root) -> Vec<u32> {
+/// The processes whose program, a taskmon, is there no more, as a package was upgraded or removed; and whether each is an exporter.
+fn replaced(root: &Root) -> Vec<(u32, bool)> {
     let Ok(entries) = fs::read_dir(root.join("proc")) else { return Vec::new() };
-    let mut pids: Vec<u32> = entries
+    let mut pids: Vec<(u32, bool)> = entries
         .filter_map(|entry| {
             let entry = entry.ok()?;
             let pid = entry.file_name().to_str()?.parse().ok()?;
             let program = fs::read_link(entry.path().join("exe")).ok()?;
-            program.to_str()?.ends_with("/taskmon (deleted)").then_some(pid)
+            let replaced = program.to_str()?.ends_with("/taskmon (deleted)");
+            replaced.then(|| (pid, exports(&fs::read(entry.path().join("cmdline")).unwrap_or_default())))
         })
         .collect();
     pids.sort_unstable();
     pids
+}
+
+/// Whether a command line, with a zero byte after each word, is one of `taskmon export`.
+fn exports(cmdline: &[u8]) -> bool {
+    let words = cmdline.strip_suffix(b"\0").unwrap_or(cmdline).split(|&byte| byte == 0).map(OsStr::from_bytes);
+    // (What only another version takes is not known: that is no reason to kill it.)
+    Cli::try_parse_from(words).is_ok_and(|cli| matches!(cli.command, Some(cli::Command::Export(_))))
 }
 
 /// What the file that several `taskmon run` share says.
@@ -650,7 +672,11 @@ mod tests {
                 "two versions, and no modinfo",
                 Facts { running: build("9.8.7", "A1"), installed: Build::default(), ..well() },
             ),
-            ("an exporter of before", Facts { replaced: vec![71, 1234], ..well() }),
+            ("an exporter of before", Facts { replaced: vec![(71, true), (1234, true)], ..well() }),
+            (
+                "an exporter and a command of before",
+                Facts { replaced: vec![(71, true), (72, false), (73, false)], ..well() },
+            ),
             (
                 "debugfs is not mounted",
                 Facts {
@@ -788,13 +814,23 @@ mod tests {
         write("sys/module/taskmonitor/parameters/max_tasks", "5\n");
         write("sys/module/taskmonitor/srcversion", "A1\n");
         assert_eq!((seen().running, seen().installed), (build("0.1.0", "A1"), Build::default()));
-        for (pid, program) in
-            [("71", "/usr/bin/taskmon (deleted)"), ("72", "/usr/bin/taskmon"), ("73", "/usr/bin/mon (deleted)")]
-        {
-            fs::create_dir_all(root.join("proc").join(pid)).unwrap();
+        let gone = "/usr/bin/taskmon (deleted)";
+        for (pid, program, words) in [
+            ("71", gone, "taskmon\0export\0--listen\0:9898\0"),
+            ("72", "/usr/bin/taskmon", "taskmon\0export\0--listen\0:9899\0"),
+            ("73", "/usr/bin/mon (deleted)", "mon\0export\0"),
+            // To kill one of these would kill what it runs, or end what it records.
+            ("74", gone, "taskmon\0run\0--\0make\0export\0"),
+            ("75", gone, "taskmon\0record\0-o\0a.rec\0--\0taskmon\0export\0--listen\0:1\0"),
+            ("76", gone, "taskmon\0record\0-o\0export\0"),
+            ("77", gone, "taskmon\0"),
+            ("78", gone, "taskmon\0export\0--an-option-of-later\0"),
+        ] {
+            write(&format!("proc/{pid}/cmdline"), words);
             std::os::unix::fs::symlink(program, root.join("proc").join(pid).join("exe")).unwrap();
         }
-        assert_eq!(seen().replaced, [71]);
+        let expected = [(71, true), (74, false), (75, false), (76, false), (77, false), (78, false)];
+        assert_eq!(seen().replaced, expected);
         let module = seen().module.unwrap();
         assert_eq!(
             (module.period, module.sampling, module.max_tasks),
