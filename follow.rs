@@ -7,8 +7,8 @@
 //! without being told. For each task it keeps a place in the history, so that a pass costs a look at
 //! each task, and what is new.
 //!
-//! A follower has no more places than there were tasks when it last looked at them, and room for less than
-//! twice as many. Its memory is charged to the memory cgroup of the task that opens, reads or polls the file.
+//! A follower has no more places than there were tasks when it last looked at them, and room for about four
+//! times as many at most. Its memory is charged to the memory cgroup of the task that opens, reads or polls the file.
 
 use core::mem::size_of;
 
@@ -218,6 +218,11 @@ impl Follower {
         }
         let first = known.map_or(0, |known| known.saturating_add(1));
         self.look_at_new(first, last, look, &f);
+        if self.spots.capacity() / 4 > self.spots.len() {
+            // Many tasks are gone. If their room cannot be given back now, it will be tried again.
+            let _ = self.spots.shrink_to(0, GFP_KERNEL_ACCOUNT);
+            self.count_bytes();
+        }
         Ok(until)
     }
 

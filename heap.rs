@@ -18,9 +18,14 @@ impl<T> Heap<T> {
         }
     }
 
-    /// Makes room for `len` items in all, which is charged to the memory cgroup of the current task.
+    /// Makes room for `len` items in all, which is charged to the memory cgroup of the current task. If there
+    /// was room for more than four times as many, gives it back.
     /// Context: may sleep. Errors: `ENOMEM`.
     pub(crate) fn make_room(&mut self, len: usize) -> Result {
+        if self.items.capacity() / 4 > len {
+            // If it cannot be given back now, it will be tried again.
+            let _ = self.items.shrink_to(len, GFP_KERNEL_ACCOUNT);
+        }
         let more = len.saturating_sub(self.items.len());
         Ok(self.items.reserve(more, GFP_KERNEL_ACCOUNT)?)
     }
@@ -209,6 +214,19 @@ mod tests {
         assert_eq!(heap.push(5, 2), Ok(()));
         assert_eq!(heap.push(3, 3), Ok(()));
         assert!(gives(&mut heap, &[3, 4, 5, 6]));
+        Ok(())
+    }
+
+    #[test]
+    fn room_for_many_more_is_given_back() -> Result {
+        let mut heap = heap(&[6])?;
+        heap.make_room(1000)?;
+        let bytes = heap.bytes();
+        heap.make_room(300)?;
+        assert_eq!(heap.bytes(), bytes);
+        heap.make_room(100)?;
+        assert!(heap.bytes() < bytes / 4);
+        assert!(gives(&mut heap, &[6]));
         Ok(())
     }
 
