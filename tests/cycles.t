@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=dash source-path=SCRIPTDIR
 # kernels: stock debug kcsan
+# vm: -a debug_objects
 #
 # Loading and unloading again and again: $CYCLES times, a quarter of it each way.
 

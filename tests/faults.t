@@ -2,6 +2,7 @@
 # shellcheck shell=dash source-path=SCRIPTDIR
 # long
 # kernels: debug
+# vm: -a debug_objects
 #
 # Each allocation fails once, in all that a user can do; and those of the sampling thread for long.
 

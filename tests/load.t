@@ -2,6 +2,7 @@
 # shellcheck shell=dash source-path=SCRIPTDIR
 # quick
 # kernels: stock debug kcsan
+# vm: -a debug_objects
 #
 # Loading, with targets and with readers, and what is left of it after rmmod: nothing (the runner
 # looks).

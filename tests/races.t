@@ -2,7 +2,7 @@
 # shellcheck shell=dash source-path=SCRIPTDIR
 # long
 # kernels: stock debug kcsan
-# vm: -m 768
+# vm: -m 768 -a debug_objects
 #
 # Many do many things at once (tests/race.c), until each has had so many hits: $RACES times what is
 # below, and a part of it on kernels with checkers.
