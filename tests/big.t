@@ -19,7 +19,6 @@ prepare() {
 	same "detector of lockups" "$(cat /proc/sys/kernel/soft_watchdog)" 1
 	between "s without scheduling that are too many" "$(cat /proc/sys/kernel/watchdog_thresh)" 1 60
 	same "detector of stalls is off" "$(cat /sys/module/rcupdate/parameters/rcu_cpu_stall_suppress)" 0
-	LIMIT=300
 }
 
 # usable: a shell answers, and commands and files do. OTHERS are tasks that are monitored beside.

@@ -47,7 +47,7 @@ case_the_leader_exits_first() {
 	between "CPU time" "$(cpu "$PID")" 190000000 10000000000
 	between rss "$(newest "$PID" rss)" 4096 100000000
 	same mm_users "$(newest "$PID" mm_users)" 3
-	near usr "$(newest "$PID" usr)" "$(stat_field "/proc/$PID/stat" 14)"
+	split_as "$(newest "$PID" usr)" "$(newest "$PID" sys)" $(($(stat_field "/proc/$PID/stat" 14) * TICK))
 	end_task
 	exact "$PID" "$OUT"
 	samples | sound

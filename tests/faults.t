@@ -240,7 +240,6 @@ case_the_reserve() {
 	spawn pause
 	load "target=$A period_us=1000 sampling=N reserve=1000"
 	capacity
-	LIMIT=300
 	echo start >"$FILE"
 	later "$A" 5
 	echo "$PID" >"$FILE"
@@ -299,7 +298,6 @@ case_the_oldest_block_makes_room() {
 	spawn pause
 	load "target=$A,$PID period_us=1000 sampling=N reserve=8"
 	capacity
-	LIMIT=300
 	failing on
 	echo start >"$FILE"
 	await has_evicted "$A" $((2 * MOST))
@@ -349,7 +347,6 @@ instants_at_once() {
 case_readers_hold_all_blocks() {
 	spawn pause
 	load "target=$PID period_us=3600000000 reserve=1"
-	LIMIT=300
 	failing on
 	# Two blocks, of which the second is not full.
 	for _ in $(seq 100); do

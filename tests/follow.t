@@ -287,7 +287,6 @@ case_what_is_evicted_leaves_a_gap() {
 	spawn pause
 	load "target=$PID,1 period_us=100 max_samples=40"
 	following read=3000 hold read read
-	LIMIT=300
 	later "$PID" 500
 	echo stop >"$FILE"
 	released
@@ -343,9 +342,8 @@ case_tasks_come_and_go() {
 
 case_many_tasks() {
 	n=$(few 300)
-	spawn threads "$n" 0
 	load "target=1 period_us=100000 max_samples=1000000 max_mib=100"
-	sed -n 's/^tid //p' "$OUT" >"$FILE"
+	some "$n"
 	following read hold read hold read read
 	later 1 10
 	: >"$T/holder"

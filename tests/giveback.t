@@ -31,7 +31,6 @@ case_a_program_gets_memory_back() {
 	load "period_us=100 max_samples=1000000 max_mib=45"
 	leave 135
 	some 200
-	LIMIT=300
 	filled 40000
 	between "free, KiB" "$(free_kib)" 1000 100000
 	had=$(total samples)
@@ -71,7 +70,6 @@ case_nearly_all_of_it_is_free_again() {
 	reclaim
 	LIMIT=600
 	await have evicted 1
-	LIMIT=60
 	echo stop >"$FILE"
 	had=$(slab_kib) before=$(free_kib)
 	between "KiB of blocks" "$had" 102400 112640

@@ -113,7 +113,6 @@ case_seeking_back_shows_what_is_new() {
 case_at_most_3600_samples_are_kept() {
 	spawn pause
 	load "target=$PID period_us=100"
-	LIMIT=300
 	await has_taken "$PID" 3600
 	# It goes on, and what is beyond the bound goes.
 	later "$PID" 500
@@ -140,7 +139,6 @@ case_at_most_3600_samples_are_kept() {
 case_reading_always_ends() {
 	spawn burn user 1
 	load "target=1,$PID period_us=100 max_samples=1000"
-	LIMIT=300
 	later "$PID" 1000
 	for size in 16 4096 1048576; do
 		timeout 250 dd if="$FILE" bs="$size" of="$T/read" 2>/dev/null || fail "buffers of $size bytes: no end"
@@ -197,7 +195,6 @@ case_a_reader_that_pauses_holds_nobody_up() {
 	load "target=$PID period_us=100"
 	later "$PID" 200
 	holding 1000
-	LIMIT=300
 	# All that was there is evicted meanwhile, but for what the reader is in the midst of.
 	later "$PID" 5000
 	writes $(($(printf %s "$PID" | wc -c) + 2)) "-$PID\n"
@@ -238,7 +235,6 @@ case_a_task_is_removed_under_a_reader() {
 }
 
 case_full_histories_are_given_back() {
-	LIMIT=300
 	load period_us=100
 	for _ in $(seq 20); do
 		spawn pause

@@ -209,10 +209,9 @@ case_a_name_that_changes_while_it_is_read() {
 	for _ in $(seq "$(few 500)"); do
 		cat "$TASKS"
 	done >"$T/tasks"
-	awk -v pid="$PID" -v times="$(few 500)" '
-		NF < 30 || $29 != "comm" { wrong = 1 }
-		NR % 2 == 0 && ($2 != pid || $30 != "helper" || NF != 30) { wrong = 1 }
-		END { exit wrong || NR != 2 * times }' "$T/tasks" || fail "lines of another form"
+	! grep -vE "$TASKS_LINE" "$T/tasks" || fail "lines of another form"
+	same lines "$(wc -l <"$T/tasks")" $((2 * $(few 500)))
+	same "lines of the other task" "$(sed -n 'n;p' "$T/tasks" | grep -c "^pid $PID .* comm helper\$")" "$(few 500)"
 	! tr -d '\n' <"$T/tasks" | grep -q '[^ -~]' || fail "other bytes than printable ASCII"
 	between "names that were seen" "$(awk 'NR % 2' "$T/tasks" | sed 's/.* comm //' | sort -u | wc -l)" 2 1000
 }
@@ -242,7 +241,7 @@ case_no_address_of_the_kernel() {
 	done
 	writes "EINVAL" nonsense
 	unload
-	dmesg | grep taskmonitor >"$T/said"
+	dmesg | grep taskmonitor >"$T/said" || :
 	between "lines of the log" "$(wc -l <"$T/said")" 0 20
 	! grep -E "$ADDRESS" "$T/said" || fail "the log shows an address"
 }

@@ -18,7 +18,6 @@ case_all_but_the_newest_block_is_given_back() {
 	some 20
 	spawn pause
 	echo "$PID" >"$FILE"
-	LIMIT=300
 	later "$PID" $((2 * MOST))
 	end_task
 	await ended "$PID"
@@ -46,7 +45,6 @@ case_tasks_take_turns() {
 	load "period_us=1000 max_mib=20"
 	capacity
 	some 40
-	LIMIT=300
 	tid=$(echo "$TIDS" | head -n 1)
 	# How much of it the kernel asks for depends on how much there is: until it was a part, ten blocks less than all.
 	part=0
@@ -109,7 +107,6 @@ case_a_follower_sees_a_gap() {
 case_reclaim_waits_for_its_turn() {
 	load "period_us=100 max_samples=1000000 max_mib=40"
 	some 50
-	LIMIT=300
 	spawn threads "$(few 1000)" 0
 	echo "$PID" >"$FILE"
 	for _ in 1 2 3 4; do
@@ -142,7 +139,6 @@ case_no_task_beyond_max_mib() {
 	# Older blocks of the others make room, as for their own next ones.
 	head -n 10 "$T/tids" | sed 's/^/-/' >"$T/some"
 	writes "$(wc -c <"$T/some")" "@$T/some"
-	LIMIT=300
 	echo start >"$FILE"
 	await has_stats evicted "$MOST"
 	echo stop >"$FILE"
@@ -191,7 +187,7 @@ case_a_follower_is_charged() {
 	: >"$T/holder"
 	(
 		sh -c 'echo $PPID' >"$GROUP/cgroup.procs"
-		exec ./helper file "$FOLLOW" hold read hold read >"$T/followed" 2>"$T/holder"
+		exec ./helper file "$FOLLOW" hold read hold read hold >"$T/followed" 2>"$T/holder"
 	) &
 	HOLDER=$!
 	echo "$HOLDER" >>"$T/pids"
@@ -205,7 +201,16 @@ case_a_follower_is_charged() {
 	between "bytes for each task" $((bytes / 1000)) 100 400
 	between "bytes charged" $(($(kernel_bytes) - before)) $((bytes * 9 / 10)) $((bytes * 2 + 100000))
 	note "a follower takes $((bytes / 1000)) bytes for each task"
-	# It keeps one place for each task, however many tasks were added and removed before.
+	# It keeps places for the tasks that are there.
+	for tid in $(echo "$TIDS" | sed 1d); do
+		echo "-$tid"
+	done >"$FILE"
+	echo start >"$FILE"
+	later "$(echo "$TIDS" | head -n 1)"
+	: >"$T/holder"
+	kill -TERM "$HOLDER"
+	await grep -q held "$T/holder"
+	between "bytes for one task" "$(stats follower_bytes)" 100 10000
 	released
 	same "followers, their bytes" "$(stats followers) $(stats follower_bytes)" "0 0"
 	rmdir "$GROUP"
@@ -214,7 +219,6 @@ case_a_follower_is_charged() {
 case_a_long_history_is_given_back_at_once() {
 	load "period_us=100 max_samples=16000000 max_mib=80"
 	some 40
-	LIMIT=300
 	most=$(few 12000)
 	[ "$most" -ge 12000 ] || most=12000
 	filled "$most"
@@ -249,7 +253,6 @@ slabs_are() {
 case_unloading_a_long_history() {
 	load "period_us=100 max_samples=16000000 max_mib=80"
 	some 40
-	LIMIT=300
 	filled "$(few 8000)"
 	before=$(slab_kib)
 	unload

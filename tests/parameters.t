@@ -305,7 +305,6 @@ case_max_mib() {
 		echo "$tid" >"$FILE"
 	done
 	size=$(awk '/^task_sample / { print $4 }' /proc/slabinfo)
-	LIMIT=300
 	await evicting
 	between "bytes of all blocks" $(($(blocks) * size)) 1900000 $(((2 << 20) + HELD * size))
 	# A higher limit takes effect at once, a lower one too.

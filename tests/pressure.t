@@ -68,7 +68,6 @@ history() {
 		sed -n 's/^tid //p' "$OUT"
 		echo start
 	} >"$FILE"
-	LIMIT=300
 	# However long it takes, as long as samples come.
 	until low; do
 		await have taken $(($(total taken) + 10000))

@@ -41,7 +41,6 @@ case_it_gives_what_it_is_asked_for() {
 	spawn pause
 	load "target=1,$A,$PID period_us=1000 max_samples=1000000"
 	capacity
-	LIMIT=300
 	later 1 $((8 * MOST))
 	end_task
 	await ended "$PID"
@@ -76,8 +75,7 @@ offers() {
 case_it_waits_for_its_turn() {
 	spawn threads 300 0
 	load "target=$PID period_us=100 max_samples=1000000 max_mib=40"
-	sed -n 's/^tid //p' "$OUT" | sed 100q >"$FILE"
-	LIMIT=300
+	monitor "$(sed -n 's/^tid //p' "$OUT" | sed 100q)"
 	await offers 80
 	in_vain=0 before=$(total reclaimed)
 	for _ in $(seq 60); do

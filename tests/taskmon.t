@@ -424,7 +424,6 @@ case_as_many_as_there_may_be() {
 # All in one output, each once, the one that counts at what it takes and those that sleep at nothing.
 case_a_list_of_thousands() {
 	n=$(few 5000)
-	LIMIT=300
 	load "period_us=1000000 max_mib=200"
 	spawn threads "$n" 0
 	sed -n 's/^tid //p' "$OUT" | xargs -n 1000 ./taskmon add >"$T/added"
@@ -608,10 +607,9 @@ case_following_an_exit() {
 # A reader that is too slow, at the shortest history: what it gets is in order, each once, what it does not get is
 # counted, and it ends with a whole line when it is told to.
 case_following_while_samples_are_evicted() {
-	spawn threads 10 0
 	load "period_us=1000 max_samples=50"
-	sed -n 's/^tid //p' "$OUT" >"$FILE"
-	tid=$(sed -n 's/^tid //p' "$OUT" | head -n 1)
+	some 10
+	tid=$(echo "$TIDS" | head -n 1)
 	mkfifo "$T/pipe"
 	: >"$T/out"
 	cat <"$T/pipe" >"$T/out" &
