@@ -336,8 +336,8 @@ case_a_long_search_before_the_exec() {
 	exited=$(tail -n 1 "$T/kept" | awk '{ for (i = 1; i < NF; i++) if ($i == "usr" || $i == "sys") s += $(i + 1) } END { print s }')
 	row=$(awk -v u="$(column usr_ns "$T/csv" | tail -n 1)" -v s="$(column sys_ns "$T/csv" | tail -n 1)" 'BEGIN { print u + s }')
 	note "the search took $searched ns, all of the process $exited ns, the command $row ns"
-	# (After the last sample of the search, up to a period of it is left.)
-	between "ns of the command" "$row" 1 $((exited - searched + 1000000))
+	# (The last of these samples may be within the execve() that succeeds, which counts as the command.)
+	between "ns of the command" "$row" 1 $((exited - searched + searched / 2))
 	echo "-$pid" >"$FILE"
 	nothing_left
 }
