@@ -7,29 +7,44 @@
 /// Returns `a * b / divisor`, rounded down, with a product of 128 bits; `u64::MAX` if the result does
 /// not fit, or if `divisor` is 0.
 ///
-/// Context: any. Does what `mul_u64_u64_div_u64()` does on x86-64.
-#[cfg(target_arch = "x86_64")]
+/// Context: any. Wraps `mul_u64_u64_div_u64()`. On x86-64 that is an inline function, which Rust code
+/// cannot call; the same instruction is used here.
 pub(crate) fn mul_u64_u64_div_u64(a: u64, b: u64, divisor: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    // CAST: The two halves of the product.
-    let (high, low) = ((product >> 64) as u64, product as u64);
+    // A product of two numbers of 64 bits fits. (The overflow check of `*` might call the compiler
+    // runtime.)
+    let product = u128::from(a).wrapping_mul(u128::from(b));
+    // CAST: The upper half of the product.
+    let high = (product >> 64) as u64;
+    // So the quotient fits from here on, and the divisor is not 0. What a CPU does otherwise differs:
+    // x86-64 traps, arm64 gives 0.
     if high >= divisor {
         return u64::MAX;
     }
-    let quotient: u64;
 
-    // SAFETY: `div` faults if the quotient does not fit into 64 bits, which is so if and only if
-    // `high >= divisor`: excluded above. It touches no memory.
-    unsafe {
-        core::arch::asm!(
-            "div {}",
-            in(reg) divisor,
-            inlateout("rax") low => quotient,
-            inlateout("rdx") high => _,
-            options(pure, nomem, nostack),
-        );
+    #[cfg(target_arch = "x86_64")]
+    {
+        // CAST: The lower half of the product.
+        let low = product as u64;
+        let quotient: u64;
+        // SAFETY: `div` faults if the quotient does not fit into 64 bits, which is so if and only if
+        // `high >= divisor`: excluded above. It touches no memory.
+        unsafe {
+            core::arch::asm!(
+                "div {}",
+                in(reg) divisor,
+                inlateout("rax") low => quotient,
+                inlateout("rdx") high => _,
+                options(pure, nomem, nostack),
+            );
+        }
+        quotient
     }
-    quotient
+
+    #[cfg(not(target_arch = "x86_64"))]
+    // SAFETY: A function of its arguments alone. It divides by 0 if `divisor` is 0: excluded above.
+    unsafe {
+        kernel::bindings::mul_u64_add_u64_div_u64(a, b, 0, divisor)
+    }
 }
 
 #[kernel::macros::kunit_tests(taskmonitor_math)]
