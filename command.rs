@@ -2,7 +2,10 @@
 
 //! Commands that are written to the module's files.
 
-use kernel::prelude::*;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
 
 /// The longest line that can be a command, in bytes.
 pub(crate) const MAX_LINE: usize = 64;
@@ -63,11 +66,15 @@ pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
 
 /// Whether a write of `size` bytes may be a piece of a longer one, and its last line be cut off.
 ///
-/// The C library writes in pieces of 4,096 bytes (`st_blksize`), or a multiple of that. sysfs passes at
-/// most a page of a write, which is a multiple of that, too.
+/// Programs write in pieces of 4,096 bytes, or of a multiple of that, whatever the size of a page: the
+/// GNU C library in pieces of `st_blksize`, which is a page here, or of 8,192 bytes if that is more.
+/// sysfs passes at most a page of a write, which is a multiple of 4,096, too.
 pub(crate) fn is_cut(size: usize) -> bool {
     size > 0 && size % 4096 == 0
 }
+
+// So that a write that sysfs has cut off is known.
+const _: () = assert!(PAGE_SIZE % 4096 == 0);
 
 /// Parses a PID as `/proc` writes it: a decimal number from 1 on, without a sign or leading zeros.
 pub(crate) fn parse_pid(digits: &[u8]) -> Result<i32> {
@@ -158,10 +165,10 @@ mod tests {
 
     #[test]
     fn a_write_of_whole_pages_may_be_cut() {
-        for size in [4096, 8192, 65536] {
+        for size in [4096, 8192, 12288, 16384, 65536, PAGE_SIZE] {
             assert!(is_cut(size));
         }
-        for size in [0, 1, 64, 4095, 4097, 8191] {
+        for size in [0, 1, 64, 4095, 4097, 8191, PAGE_SIZE - 1, PAGE_SIZE + 1] {
             assert!(!is_cut(size));
         }
     }

@@ -209,18 +209,18 @@ impl Tasks {
 
 /// Samples, as many as there is room for: when there are more, the newest ones.
 struct Newest {
-    samples: KVec<(Sample, i32, u64)>,
+    samples: KVVec<(Sample, i32, u64)>,
     /// Their times, and places.
     times: Heap<usize>,
 }
 
 impl Newest {
-    /// Room for `most`. Context: may sleep. Errors: `ENOMEM`.
+    /// Room for `most`, which may take more than a page. Context: may sleep. Errors: `ENOMEM`.
     fn new(most: usize) -> Result<Self> {
         let mut times = Heap::new();
         times.make_room(most)?;
         Ok(Self {
-            samples: KVec::with_capacity(most, GFP_KERNEL)?,
+            samples: KVVec::with_capacity(most, GFP_KERNEL)?,
             times,
         })
     }
@@ -250,8 +250,8 @@ impl Newest {
     }
 
     /// All of them, the newest last.
-    fn sorted(mut self) -> Result<KVec<(Sample, i32, u64)>> {
-        let mut sorted = KVec::with_capacity(self.times.len(), GFP_KERNEL)?;
+    fn sorted(mut self) -> Result<KVVec<(Sample, i32, u64)>> {
+        let mut sorted = KVVec::with_capacity(self.times.len(), GFP_KERNEL)?;
         while let Some((_, place)) = self.times.pop() {
             if let Some(item) = self.samples.get(place) {
                 sorted.push_within_capacity(*item).map_err(|_| ENOMEM)?;
@@ -291,7 +291,7 @@ fn newest_first(
 ///
 /// Context: may sleep. Errors: `ENOMEM`. Costs a walk over the tasks; and unpacking the newest block or two of those that
 /// have more than one sample to show, and of those that are sampled meanwhile.
-pub(crate) fn newest(monitor: &Monitor, most: usize) -> Result<KVec<(Sample, i32, u64)>> {
+pub(crate) fn newest(monitor: &Monitor, most: usize) -> Result<KVVec<(Sample, i32, u64)>> {
     let set = monitor.set();
     let (until, earlier) = (set.last_time(), set.earlier());
     let choice = set.choice.clone();
@@ -299,7 +299,7 @@ pub(crate) fn newest(monitor: &Monitor, most: usize) -> Result<KVec<(Sample, i32
 
     // The samples of a block, while it is looked at. (`most` of one task are all there is to show: an older one is not
     // wanted any more.)
-    let mut room = KVec::from_elem(Sample::default(), most, GFP_KERNEL)?;
+    let mut room = KVVec::from_elem(Sample::default(), most, GFP_KERNEL)?;
     // The tasks whose newest sample is one of the newest: the others have none to show.
     let mut tasks = Heap::new();
     tasks.make_room(most)?;
@@ -328,7 +328,7 @@ pub(crate) fn newest(monitor: &Monitor, most: usize) -> Result<KVec<(Sample, i32
 
     let mut samples = Newest::new(most)?;
     // Tasks, and which of their samples is there already.
-    let mut more = KVec::with_capacity(most, GFP_KERNEL)?;
+    let mut more = KVVec::with_capacity(most, GFP_KERNEL)?;
     while let Some((_, number)) = tasks.pop() {
         let set = monitor.set();
         let Some(task) = set.get(number) else {

@@ -68,7 +68,7 @@ const _: () = assert!(codec::MOST <= ROOM && ROOM <= Block::CAPACITY);
 impl Sample {
     /// Resident memory, in bytes.
     pub(crate) fn rss_bytes(&self) -> u64 {
-        // CAST: A page has 4 KiB.
+        // CAST: A page has 4 to 64 KiB.
         self.rss.wrapping_mul(PAGE_SIZE as u64)
     }
 

@@ -109,8 +109,9 @@ impl OpenFile<'_> {
     ) -> Result<&[u8]> {
         if self.buf.is_null() {
             let (buffer, ..) =
-                KVec::from_elem(0_u8, PAGE_SIZE, GFP_KERNEL_ACCOUNT)?.into_raw_parts();
-            // INVARIANT: A page of zeros. kvfree() of seq_release() frees what kmalloc() allocated, too.
+                KVVec::from_elem(0_u8, PAGE_SIZE, GFP_KERNEL_ACCOUNT)?.into_raw_parts();
+            // INVARIANT: A page of zeros, whose size is that of the kernel's pages. kvmalloc() allocated it:
+            // seq_release() frees it by kvfree().
             *self.buf = buffer.cast();
         }
         // SAFETY: By the type invariant; `self` is borrowed while this lives.
