@@ -129,7 +129,8 @@ impl Begun {
         let processors = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten().map_or(1, count);
         // (percpu_counter_batch, in lib/percpu_counter.c)
         let batch = processors.saturating_mul(2).max(32);
-        self.used.peak.saturating_add(batch.saturating_mul(2 * 4096))
+        let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().map_or(4096, count);
+        self.used.peak.saturating_add(batch.saturating_mul(2).saturating_mul(page))
     }
 }
 
