@@ -18,6 +18,7 @@
  *                           thread's whole run time, and how many samples were missed. Fails unless each
  *                           task has a sample of each of them
  *   sampler                 prints the PID of the sampling thread
+ *   pagesize                prints the size of a page, in bytes
  *   follow SECONDS          copies what taskmonitor_follow has to stdout, as it comes
  *   await KEY N             until this field of the first task has got that far
  *   wakeups SECONDS         how often the sampling thread was switched to in this time
@@ -336,12 +337,14 @@ static void __attribute__((noreturn)) read_for_good(const char *file)
 
 static void __attribute__((noreturn)) press(long mib)
 {
+	long page = sysconf(_SC_PAGESIZE);
+
 	for (size_t size = mib << 20;;) {
 		char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 		if (memory == MAP_FAILED)
 			fail("mmap");
-		for (size_t at = 0; at < size; at += 4096)
+		for (size_t at = 0; at < size; at += page)
 			memory[at] = 1;
 		munmap(memory, size);
 	}
@@ -1207,6 +1210,8 @@ int main(int argc, char **argv)
 		return rounds(number(argv[2]), number(argv[3]));
 	if (!strcmp(what, "sampler") && argc == 2)
 		return printf("%d\n", find_sampler()) < 0;
+	if (!strcmp(what, "pagesize") && argc == 2)
+		return printf("%ld\n", sysconf(_SC_PAGESIZE)) < 0;
 	if (!strcmp(what, "follow") && argc == 3)
 		return follow(number(argv[2]));
 	if (!strcmp(what, "await") && argc == 4)

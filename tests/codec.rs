@@ -202,9 +202,21 @@ fn fuzz(rounds: u64, seed: u64) -> Result<(), String> {
     Ok(())
 }
 
+/// The size of a page of the kernel that the lines come from: they show bytes, the module packs pages. It
+/// is the largest power of two from 4 KiB to 64 KiB of which each `rss` is a multiple.
+fn page_size(text: &str) -> u64 {
+    let values = text.lines().filter_map(|line| {
+        let rss = line.split(' ').skip_while(|word| *word != "rss").nth(1)?;
+        rss.parse::<u64>().ok()
+    });
+    let bits = values.fold(0, |bits, rss| bits | rss);
+    1 << bits.trailing_zeros().clamp(12, 16)
+}
+
 /// The samples of each task of lines.
 fn histories(text: &str) -> Result<BTreeMap<(String, String), Vec<Sample>>, String> {
     let mut tasks: BTreeMap<_, Vec<Sample>> = BTreeMap::new();
+    let page = page_size(text);
     for line in text.lines() {
         let words: Vec<&str> = line.split(' ').collect();
         let value = |key: &str| {
@@ -222,7 +234,7 @@ fn histories(text: &str) -> Result<BTreeMap<(String, String), Vec<Sample>>, Stri
             time: number("time")?,
             usr: number("usr")?,
             sys: number("sys")?,
-            rss: number("rss")? / 4096,
+            rss: number("rss")? / page,
             minflt: number("minflt")?,
             majflt: number("majflt")?,
             mm_users: number("mm_users")? as u32,

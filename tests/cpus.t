@@ -14,14 +14,14 @@ BATCH=$((2 * CPUS > 32 ? 2 * CPUS : 32))
 
 # resident PID: its pages as the kernel adds them up exactly, in bytes.
 resident() {
-	awk '{ print $2 * 4096 }' "/proc/$1/statm"
+	awk -v page="$PAGE" '{ print $2 * page }' "/proc/$1/statm"
 }
 
 # rss differs from the exact sum by what the processors have not added up yet: of each of three counters up to a
 # batch less one, a processor (docs/reference.md).
 case_resident_memory_is_as_in_stat() {
 	load "period_us=10000"
-	bound=$((3 * (BATCH - 1) * CPUS * 4096))
+	bound=$((3 * (BATCH - 1) * CPUS * PAGE))
 	most=0
 	for pages in 1 31 32 500; do
 		spawn spread $pages
@@ -34,7 +34,7 @@ case_resident_memory_is_as_in_stat() {
 		end_task
 	done
 	# Most of the 31 pages of each of the processors are missing: it is no small error.
-	between "the largest error" $most $(((CPUS - 1) * 16 * 4096)) $bound
+	between "the largest error" $most $(((CPUS - 1) * 16 * PAGE)) $bound
 	note "on $CPUS processors up to $((most / 1024)) KiB of $((bound / 1024)) KiB"
 }
 
@@ -47,8 +47,8 @@ case_the_memory_of_a_process_without_its_leader() {
 	same "state" "$(newest "$PID" state)" Z
 	same "rss in stat" "$(stat_field "/proc/$PID/stat" 24)" 0
 	thread=$(sed -n 's/^tid //p' "$OUT" | head -n 1)
-	same "rss in stat of a thread" "$(newest "$PID" rss)" $(($(stat_field "/proc/$PID/task/$thread/stat" 24) * 4096))
-	between rss "$(newest "$PID" rss)" 4096 100000000
+	same "rss in stat of a thread" "$(newest "$PID" rss)" $(($(stat_field "/proc/$PID/task/$thread/stat" 24) * PAGE))
+	between rss "$(newest "$PID" rss)" "$PAGE" 100000000
 }
 
 # timers: the processors on which timers of the module are.

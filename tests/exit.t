@@ -45,7 +45,7 @@ case_the_leader_exits_first() {
 	later "$PID" 5
 	same state "$(newest "$PID" state)" Z
 	between "CPU time" "$(cpu "$PID")" 190000000 10000000000
-	between rss "$(newest "$PID" rss)" 4096 100000000
+	between rss "$(newest "$PID" rss)" "$PAGE" 100000000
 	same mm_users "$(newest "$PID" mm_users)" 3
 	split_as "$(newest "$PID" usr)" "$(newest "$PID" sys)" $(($(stat_field "/proc/$PID/stat" 14) * TICK))
 	end_task

@@ -293,7 +293,12 @@ enum rule { NONE, NEWLINE, ORDER, CHOICE, LENGTH, ZEROS, PARTIAL, NUMBER, EVICTE
 static enum rule wrong;
 
 #define LIMIT 60
-#define PAGE 4096
+/* A write of a multiple of this may be a piece of a longer one. */
+#define PIECE 4096
+/* The largest page of any kernel. */
+#define MAX_PAGE 65536
+/* That of this one. */
+static size_t page_size;
 /* A period in which no instant comes by itself, in us. */
 #define LONG 600000000u
 #define MAX_ENTRIES 16
@@ -587,10 +592,10 @@ static long result_of(const struct outcome *o)
 	return o->error && !o->done ? o->error : (long)o->done;
 }
 
-/* A write of whole pages may be a piece of a longer one: a line that it cuts off is left for the next. */
+/* Such a write may be a piece of a longer one: a line that it cuts off is left for the next. */
 static int is_cut(size_t len)
 {
-	return len && len % PAGE == 0;
+	return len && len % PIECE == 0;
 }
 
 /* An empty write does nothing, but is one. */
@@ -602,8 +607,8 @@ static struct outcome write_debugfs(struct model *m, const char *data, size_t le
 /* Of a write, sysfs passes a page on. An empty one never reaches the module. */
 static struct outcome write_sysfs(struct model *m, const char *data, size_t len, int first, int counts)
 {
-	if (len > PAGE)
-		len = PAGE;
+	if (len > page_size)
+		len = page_size;
 	return lines(m, data, len, first || wrong == NEWLINE, is_cut(len), counts);
 }
 
@@ -1094,7 +1099,7 @@ static void check(void)
 
 	/* Sysfs: the newest, as many as fit. */
 	page = slurp(SYSFS_PATH, &len);
-	for (first = n; first > 0 && at + history[first - 1].len <= PAGE - 1; first--)
+	for (first = n; first > 0 && at + history[first - 1].len <= page_size - 1; first--)
 		at += history[first - 1].len;
 	if (len != at)
 		differ("sysfs: %zu bytes, expected %zu", len, at);
@@ -1401,7 +1406,8 @@ static long write_slot(int slot, const char *data, size_t len)
 
 static void set(const char *name, const char *data, size_t len)
 {
-	char path[128], text[PAGE + 1];
+	static char text[MAX_PAGE + 1];
+	char path[128];
 	int fd, writable = strcmp(name, "target") && strcmp(name, "max_tasks");
 	long expected, got;
 
@@ -1413,7 +1419,7 @@ static void set(const char *name, const char *data, size_t len)
 		shared->results[EACCES]++;
 		return;
 	}
-	len = len < PAGE ? len : PAGE;
+	len = len < page_size ? len : page_size;
 	memcpy(text, data, len);
 	text[len] = 0;
 	expected = len ? set_parameter(&model, name, text) : 0;
@@ -2054,8 +2060,8 @@ static void one_call(int fd, int other, int pipes[2])
 	long n;
 
 	if (!edge) {
-		edge = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (edge == MAP_FAILED || mprotect(edge + 4096, 4096, PROT_NONE))
+		edge = mmap(NULL, 2 * page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (edge == MAP_FAILED || mprotect(edge + page_size, page_size, PROT_NONE))
 			fail("mmap");
 	}
 	switch (below(20)) {
@@ -2084,11 +2090,11 @@ static void one_call(int fd, int other, int pipes[2])
 		lseek(fd, 0, SEEK_SET);
 		break;
 	case 8:
-		n = allowed("read into a page that ends", read(fd, edge + 4096 - size % 300, 4096), size % 300, EFAULT, 0);
-		well_formed(edge + 4096 - size % 300, n);
+		n = allowed("read into a page that ends", read(fd, edge + page_size - size % 300, page_size), size % 300, EFAULT, 0);
+		well_formed(edge + page_size - size % 300, n);
 		break;
 	case 9:
-		n = allowed("read to a bad address", read(fd, edge + 4096 + below(4096), size), 0, EFAULT, 0);
+		n = allowed("read to a bad address", read(fd, edge + page_size + below(4096), size), 0, EFAULT, 0);
 		break;
 	case 10: {
 		size_t total = 0, at = 0;
@@ -2125,8 +2131,8 @@ static void one_call(int fd, int other, int pipes[2])
 			sysfs ? EAGAIN : EINVAL, 0);
 		break;
 	case 13: {
-		void *mapped = mmap(NULL, 4096, PROT_READ | (chance(50) ? PROT_WRITE : 0), chance(50) ? MAP_SHARED : MAP_PRIVATE,
-				    fd, chance(50) ? 0 : 4096);
+		void *mapped = mmap(NULL, page_size, PROT_READ | (chance(50) ? PROT_WRITE : 0), chance(50) ? MAP_SHARED : MAP_PRIVATE,
+				    fd, chance(50) ? 0 : page_size);
 
 		allowed("mmap", mapped == MAP_FAILED ? -1 : 1, 0, ENODEV, EACCES, 0);
 		break;
@@ -2251,6 +2257,7 @@ int main(int argc, char **argv)
 {
 	cpu_set_t one;
 
+	page_size = sysconf(_SC_PAGESIZE);
 	setlinebuf(stdout);
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED)

@@ -52,7 +52,7 @@ case_a_program_gets_memory_back() {
 
 # slab_kib: the pages of the blocks.
 slab_kib() {
-	awk '/^task_sample / { print $6 * $15 * 4 }' /proc/slabinfo
+	awk -v page="$PAGE" '/^task_sample / { print $6 * $15 * page / 1024 }' /proc/slabinfo
 }
 
 # is_free KIB

@@ -19,6 +19,8 @@ export PARAMETERS=/sys/module/taskmonitor/parameters
 LIMIT=300
 T=/tmp/test
 mkdir -p "$T"
+# The size of a page of this kernel, in bytes.
+PAGE=$(./helper pagesize)
 
 # --- the kernel log -----------------------------------------------------------------------------
 #
@@ -685,7 +687,7 @@ agrees() {
 	split_as "$usr" "$sys" "$stat_usr"
 	same minflt "$(key minflt <"$T/line")" "$(stat_field "$stat" 10)"
 	same majflt "$(key majflt <"$T/line")" "$(stat_field "$stat" 12)"
-	same rss "$(key rss <"$T/line")" $(($(stat_field "$stat" 24) * 4096))
+	same rss "$(key rss <"$T/line")" $(($(stat_field "$stat" 24) * PAGE))
 	same state "$(key state <"$T/line")" "$(stat_field "$stat" 3)"
 	same start $(($(key start <"$T/line") / TICK)) "$(stat_field "$stat" 22)"
 }

@@ -13,7 +13,7 @@
  *                              (of what is written, without the data)
  *                                read           read(), until it returns 0
  *                                read=BYTES     one read(), of at most so many
- *                                pread=OFFSET   one pread() of 4096 bytes
+ *                                pread=OFFSET   one pread() of a page
  *                                rewind, tell, end, seek=OFFSET   lseek()
  *                                poll=MS        poll() for input: its revents, or "timeout"
  *                                epoll=MS       the same with an epoll instance of its own, and how many
@@ -26,6 +26,7 @@
  *                                hold           says "held" on stderr, and waits for a SIGTERM
  *   blocked FILE DATA REST     one write() of DATA and REST, which gets as far as REST, says "held" on
  *                              stderr, and goes on after a SIGTERM; prints its result
+ *   pagesize                   prints the size of a page, in bytes
  *   pin TID CPU                lets the thread run on that processor alone; prints "ok" or the name of the error
  *   badpointer FILE            a read() to, and a write() from such an address; prints the results
  *   reread FILE                prints the file, "--", and after a seek back to 0 the file again
@@ -97,6 +98,9 @@
 #endif
 
 static char **arguments;
+
+/* The size of a page. */
+static size_t page_size;
 
 static void __attribute__((noreturn)) fail(const char *what)
 {
@@ -564,25 +568,25 @@ static void *blocked_writer(void *arg)
 static int write_blocked(const char *file, char *data, char *rest)
 {
 	size_t length = unescape(data), rest_length = unescape(rest);
-	char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct blocked blocked = { file, pages + 4096 - length, length + rest_length };
+	char *pages = mmap(NULL, 3 * page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct blocked blocked = { file, pages + page_size - length, length + rest_length };
 	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
 	struct uffdio_api api = { .api = UFFD_API };
 	struct uffdio_register range = {
-		.range = { (unsigned long)pages + 4096, 4096 },
+		.range = { (unsigned long)pages + page_size, page_size },
 		.mode = UFFDIO_REGISTER_MODE_MISSING,
 	};
-	struct uffdio_copy page = { .dst = (unsigned long)pages + 4096, .len = 4096 };
+	struct uffdio_copy page = { .dst = (unsigned long)pages + page_size, .len = page_size };
 	struct uffd_msg message;
-	static char filled[4096] __attribute__((aligned(4096)));
 	pthread_t thread;
 
-	if (pages == MAP_FAILED || length > 4096 || rest_length > 4096 || fd < 0 ||
+	if (pages == MAP_FAILED || length > page_size || rest_length > page_size || fd < 0 ||
 	    ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &range))
 		fail("userfaultfd");
 	memcpy(blocked.from, data, length);
-	memcpy(filled, rest, rest_length);
-	page.src = (unsigned long)filled;
+	/* The page behind is what the missing one is to be. */
+	memcpy(pages + 2 * page_size, rest, rest_length);
+	page.src = (unsigned long)pages + 2 * page_size;
 	if (pthread_create(&thread, NULL, blocked_writer, &blocked))
 		fail("pthread_create");
 	if (read(fd, &message, sizeof(message)) != sizeof(message) || message.event != UFFD_EVENT_PAGEFAULT)
@@ -721,7 +725,7 @@ static int operate(const char *file, char **operations)
 		} else if (!strcmp(name, "bad")) {
 			got = read(fd, nowhere, 4096);
 		} else if (!strncmp(name, "pread=", 6)) {
-			got = pread(fd, buffer, 4096, n);
+			got = pread(fd, buffer, page_size, n);
 			if (got > 0)
 				fwrite(buffer, 1, got, stdout);
 		} else if (!strncmp(name, "write=", 6)) {
@@ -896,7 +900,7 @@ static int pin(pid_t tid, int cpu)
 
 static void be_spread(void)
 {
-	size_t pages = number(arguments[0]), size = pages * 4096;
+	size_t pages = number(arguments[0]), size = pages * page_size;
 	cpu_set_t all, one;
 
 	if (sched_getaffinity(0, sizeof(all), &all))
@@ -913,7 +917,7 @@ static void be_spread(void)
 		memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (memory == MAP_FAILED || (size && madvise(memory, size, MADV_NOHUGEPAGE) && errno != EINVAL))
 			fail("mmap");
-		for (size_t at = 0; at < size; at += 4096)
+		for (size_t at = 0; at < size; at += page_size)
 			((volatile char *)memory)[at] = 1;
 	}
 	if (sched_setaffinity(0, sizeof(all), &all))
@@ -1187,6 +1191,7 @@ int main(int argc, char **argv)
 	};
 	const char *command = argc > 1 ? argv[1] : "";
 
+	page_size = sysconf(_SC_PAGESIZE);
 	setlinebuf(stdout);
 	sigemptyset(&steering);
 	sigaddset(&steering, SIGTERM);
@@ -1202,6 +1207,8 @@ int main(int argc, char **argv)
 		return write_all(argv[2], argv + 3);
 	if (argc == 5 && !strcmp(command, "blocked"))
 		return write_blocked(argv[2], argv[3], argv[4]);
+	if (argc == 2 && !strcmp(command, "pagesize"))
+		return printf("%zu\n", page_size) < 0;
 	if (argc == 4 && !strcmp(command, "pin"))
 		return pin(number(argv[2]), number(argv[3]));
 	if (argc == 3 && !strcmp(command, "badpointer"))

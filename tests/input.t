@@ -198,12 +198,12 @@ case_seeking_and_reading_anywhere() {
 	echo stop >"$FILE"
 	cat "$FILE" >"$T/whole"
 	size=$(wc -c <"$T/whole")
-	for offset in 0 1 63 4095 4096 5000 $((size - 1)) "$size" $((size + 1)) 1000000000; do
+	for offset in 0 1 63 4095 4096 5000 $((PAGE - 1)) "$PAGE" $((size - 1)) "$size" $((size + 1)) 1000000000; do
 		./helper file "$FILE" "pread=$offset" >"$T/piece"
 		# It may be less than what was asked for, but not nothing before the end.
 		bytes=$(sed -n 's/.*-- pread=[0-9]* //p' "$T/piece")
 		if [ "$offset" -lt "$size" ]; then
-			between "bytes at offset $offset" "$bytes" 1 4096
+			between "bytes at offset $offset" "$bytes" 1 "$PAGE"
 		else
 			same "bytes at offset $offset" "$bytes" 0
 		fi

@@ -77,7 +77,9 @@ static void *allocated(void *memory)
 
 static void touch(char *memory, long from, long to)
 {
-	for (; from < to; from += 4096)
+	long page = sysconf(_SC_PAGESIZE);
+
+	for (; from < to; from += page)
 		((volatile char *)memory)[from] = from;
 }
 

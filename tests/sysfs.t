@@ -7,13 +7,24 @@
 
 . ./guest.sh
 
+# lines BYTES: prints so many bytes of lines, each of which is a command.
+lines() {
+	yes 'start  ' | head -n $(($1 / 8 - 2))
+	printf "start%$(($1 % 8 + 10))s\n" ''
+}
+
+# is_full FILE: a page of lines: no further line would fit. (None is longer than 195 bytes.)
+is_full() {
+	between bytes "$(wc -c <"$1")" $((PAGE - 196)) $((PAGE - 1))
+}
+
 # newest_of_all: of all histories, merged by time, what must be in the file now: it has as many lines
 # as fit into a page less one byte.
 newest_of_all() {
 	samples | sort -n -k 8,8 >"$T/merged"
-	awk '{ line[NR] = $0 }
+	awk -v page="$PAGE" '{ line[NR] = $0 }
 		END {
-			for (i = NR; i > 0 && size + length(line[i]) + 1 <= 4095; i--)
+			for (i = NR; i > 0 && size + length(line[i]) + 1 <= page - 1; i--)
 				size += length(line[i]) + 1
 			while (++i <= NR)
 				print line[i]
@@ -48,10 +59,10 @@ case_the_newest_of_many() {
 	# One that ended long ago is not among the newest.
 	end_task "$PID"
 	await ended "$PID"
-	later 1 60
+	later 1 $((PAGE / 68))
 	echo stop >"$FILE"
 	matches
-	between bytes "$(wc -c <"$SYSFS")" 3900 4095
+	is_full "$SYSFS"
 	same "the ended task" "$(grep -c "^pid $PID " "$SYSFS" || :)" 0
 	# From several blocks of one task.
 	echo "print $a" >"$FILE"
@@ -70,7 +81,10 @@ case_of_hundreds_of_tasks() {
 	await more_than_once
 	echo stop >"$FILE"
 	matches
-	between tasks "$(cut -d ' ' -f 2 "$SYSFS" | sort -u | wc -l)" 25 50
+	least=$((PAGE / 160)) most=$((PAGE / 80))
+	# With a large page, they are all in it.
+	[ $least -lt 300 ] || least=300
+	between tasks "$(cut -d ' ' -f 2 "$SYSFS" | sort -u | wc -l)" $least $most
 }
 
 more_than_once() {
@@ -80,10 +94,10 @@ more_than_once() {
 case_while_sampling_goes_on() {
 	spawn pause
 	load "target=1,$PID period_us=100"
-	later 1 100
+	later 1 $((PAGE / 40))
 	for _ in $(seq 30); do
 		cat "$SYSFS" >"$T/now"
-		between bytes "$(wc -c <"$T/now")" 3900 4095
+		is_full "$T/now"
 		! grep -vE "$LINE" "$T/now" || fail "another form"
 		sort -n -k 8,8 "$T/now" | cmp - "$T/now" || fail "not in order"
 	done
@@ -134,7 +148,7 @@ case_every_error() {
 case_a_write_longer_than_a_page() {
 	spawn pause
 	load period_us=3600000000
-	for _ in $(seq 1000); do
+	for _ in $(seq $((PAGE / 4))); do
 		printf '%s\n-%s\n' "$PID" "$PID"
 	done >"$T/many"
 	echo "$PID" >>"$T/many"
@@ -143,12 +157,10 @@ case_a_write_longer_than_a_page() {
 	same taken "$(status "$PID" taken)" 1
 	# A page that ends in the midst of a command does not carry out its beginning.
 	{
-		for _ in $(seq 585); do
-			printf 'start \n'
-		done
+		lines $((PAGE - 1))
 		printf 'stop\nclear\n'
 	} >"$T/cut"
-	same "bytes before the cut" "$(head -c 4096 "$T/cut" | tail -c 1)" "s"
+	same "bytes before the cut" "$(head -c "$PAGE" "$T/cut" | tail -c 1)" "s"
 	cat "$T/cut" >"$SYSFS"
 	same sampling "$(cat "$PARAMETERS/sampling")" N
 }
@@ -183,19 +195,25 @@ case_the_last_newline_may_lack_in_the_first_write() {
 	writes_to "$SYSFS" "0 4" '' 'stop'
 }
 
+# A write of 4,096 bytes, or of a multiple of that, may be a piece of a longer one, whatever the size of a page. sysfs
+# passes a page on at most.
+pieces() {
+	printf '%s\n' 4096 "$PAGE" | sort -u
+}
+
 # A page of whole lines, which need no further write.
 case_a_page_of_whole_lines() {
 	spawn pause
 	load
-	for _ in $(seq 512); do
-		printf 'start  \n'
-	done >"$T/page"
-	same bytes "$(wc -c <"$T/page")" 4096
-	for file in "$FILE" "$SYSFS"; do
-		# By the same process, to one file after the other.
-		writes_both "$file" "4096" "@$T/page" "4" "stop"
-		same sampling "$(cat "$PARAMETERS/sampling")" N
-		writes_to "$file" "4096 EINVAL 5" "@$T/page" "stop" 'stop\n'
+	for size in $(pieces); do
+		lines "$size" >"$T/page"
+		same bytes "$(wc -c <"$T/page")" "$size"
+		for file in "$FILE" "$SYSFS"; do
+			# By the same process, to one file after the other.
+			writes_both "$file" "$size" "@$T/page" "4" "stop"
+			same sampling "$(cat "$PARAMETERS/sampling")" N
+			writes_to "$file" "$size EINVAL 5" "@$T/page" "stop" 'stop\n'
+		done
 	done
 }
 
@@ -208,49 +226,49 @@ writes_both() {
 case_a_line_that_is_cut_off() {
 	spawn pause
 	load "target=1,$PID"
-	{
-		for _ in $(seq 585); do
-			printf 'start \n'
+	for size in $(pieces); do
+		{
+			lines $((size - 1))
+			# "-1" would be a command.
+			printf '%s' "-$PID" | head -c 1
+		} >"$T/page"
+		for file in "$FILE" "$SYSFS"; do
+			writes_to "$file" "$((size - 1)) EINVAL EINVAL" "@$T/page" "-1x" "\n"
+			writes_to "$file" "$((size - 1)) EINVAL EINVAL" "@$T/page" "-1" "-1"
+			same tasks "$(shown)" "1 $PID"
+			writes_to "$file" "$((size - 1)) $((${#PID} + 2))" "@$T/page" "-$PID\n"
+			same tasks "$(shown)" "1"
+			echo "$PID" >"$file"
 		done
-		# Behind 4,095 bytes; "-1" would be a command.
-		printf '%s' "-$PID" | head -c 1
-	} >"$T/page"
-	for file in "$FILE" "$SYSFS"; do
-		writes_to "$file" "4095 EINVAL EINVAL" "@$T/page" "-1x" "\n"
-		writes_to "$file" "4095 EINVAL EINVAL" "@$T/page" "-1" "-1"
-		same tasks "$(shown)" "1 $PID"
-		writes_to "$file" "4095 $((${#PID} + 2))" "@$T/page" "-$PID\n"
-		same tasks "$(shown)" "1"
-		echo "$PID" >"$file"
-	done
-	# PID 1 is monitored: nothing of what is cut off is taken for it.
-	{
-		head -c 4095 "$T/page"
-		echo "-$PID"
-	} >"$T/long"
-	for file in "$FILE" "$SYSFS"; do
-		# Writes of 4,096 bytes, as the C library does them.
-		! dd if="$T/long" of="$file" bs=4096 conv=notrunc 2>/dev/null || fail "$file: dd has noticed nothing"
-		same tasks "$(shown)" "1 $PID"
-		cat "$T/long" >"$file"
-		same tasks "$(shown)" "1"
-		echo "$PID" >"$file"
+		# PID 1 is monitored: nothing of what is cut off is taken for it.
+		{
+			head -c $((size - 1)) "$T/page"
+			echo "-$PID"
+		} >"$T/long"
+		for file in "$FILE" "$SYSFS"; do
+			# Writes of so many bytes, as the C library does them.
+			! dd if="$T/long" of="$file" bs="$size" conv=notrunc 2>/dev/null || fail "$file: dd has noticed nothing"
+			same tasks "$(shown)" "1 $PID"
+			cat "$T/long" >"$file"
+			same tasks "$(shown)" "1"
+			echo "$PID" >"$file"
+		done
 	done
 }
 
 # What is left of a line may be a command, too: of "stopped".
 case_the_beginning_of_a_line_that_is_a_command() {
 	load
-	{
-		for _ in $(seq 583); do
-			printf 'start \n'
+	for size in $(pieces); do
+		{
+			lines $((size - 4))
+			printf 'stop'
+		} >"$T/beginning"
+		same bytes "$(wc -c <"$T/beginning")" "$size"
+		for file in "$FILE" "$SYSFS"; do
+			writes_to "$file" "$((size - 4)) EINVAL" "@$T/beginning" 'stopped\n'
+			same "sampling after $file" "$(cat "$PARAMETERS/sampling")" Y
 		done
-		printf 'start     \nstop'
-	} >"$T/beginning"
-	same bytes "$(wc -c <"$T/beginning")" 4096
-	for file in "$FILE" "$SYSFS"; do
-		writes_to "$file" "4092 EINVAL" "@$T/beginning" 'stopped\n'
-		same "sampling after $file" "$(cat "$PARAMETERS/sampling")" Y
 	done
 }
 
@@ -258,11 +276,11 @@ case_the_beginning_of_a_line_that_is_a_command() {
 case_read_in_pieces() {
 	spawn pause
 	load "target=1,$PID period_us=100"
-	later 1 100
+	later 1 $((PAGE / 40))
 	for n in 1 2 3; do
 		# Each is a text of its own: the first and the last line are whole.
 		dd if="$SYSFS" bs=$((n * n)) 2>/dev/null >"$T/now"
-		between bytes "$(wc -c <"$T/now")" 3900 4095
+		is_full "$T/now"
 		! grep -vE "$LINE" "$T/now" || fail "another form"
 		sort -n -k 8,8 "$T/now" | cmp - "$T/now" || fail "not in order"
 	done
@@ -272,10 +290,11 @@ case_read_in_pieces() {
 	done <"$SYSFS" >"$T/now"
 	! grep -vE "$LINE" "$T/now" || fail "another form, read by the shell"
 	# From an offset on: it ends like the rest, and behind the end is nothing.
-	./helper file "$SYSFS" pread=1 pread=4096 pread=100000 pread=4000 | sed -n 's/^-- //p' >"$T/preads"
-	between "bytes behind the first" "$(sed -n 's/pread=1 //p' "$T/preads")" 3899 4094
-	same "bytes behind the end" "$(sed -n 2,3p "$T/preads" | xargs)" "pread=4096 0 pread=100000 0"
-	between "bytes at the end" "$(sed -n 's/pread=4000 //p' "$T/preads")" 0 95
+	near=$((PAGE - 96))
+	./helper file "$SYSFS" pread=1 "pread=$PAGE" pread=100000 "pread=$near" | sed -n 's/^-- //p' >"$T/preads"
+	between "bytes behind the first" "$(sed -n 's/pread=1 //p' "$T/preads")" $((PAGE - 197)) $((PAGE - 2))
+	same "bytes behind the end" "$(sed -n 2,3p "$T/preads" | xargs)" "pread=$PAGE 0 pread=100000 0"
+	between "bytes at the end" "$(sed -n "s/pread=$near //p" "$T/preads")" 0 95
 	# A read from the beginning shows what is new.
 	./helper file "$SYSFS" read read rewind read pread=0 | sed -n 's/^-- //p' | xargs >"$T/reads"
 	./helper file "$SYSFS" read hold rewind read >"$T/twice" 2>"$T/holder" &
@@ -292,7 +311,7 @@ case_read_in_pieces() {
 	sort -m -n -k 8,8 "$T/before" "$T/after" | sort -c -n -k 8,8 || fail "the later text is older"
 	# At the end, a reader stays at the end.
 	echo stop >"$FILE"
-	same reads "$(sed 's/[0-9]\{4\}/N/g' "$T/reads")" "read 0 read 0 rewind 0 read 0 pread=0 N"
+	same reads "$(sed 's/[0-9]\{4,\}/N/g' "$T/reads")" "read 0 read 0 rewind 0 read 0 pread=0 N"
 }
 
 # Programs and shells read and write in ways of their own.

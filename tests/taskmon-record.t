@@ -280,7 +280,7 @@ case_a_disk_that_stays_full() {
 	done
 	note "$(sed -n 2p "$T/record.said")"
 	# What was kept for the end has gone back.
-	between "bytes allocated" $(($(stat -c %b "$T/ballast/a.rec") * 512)) 0 $(($(stat -c %s "$T/ballast/a.rec") + 4095))
+	between "bytes allocated" $(($(stat -c %b "$T/ballast/a.rec") * 512)) 0 $(($(stat -c %s "$T/ballast/a.rec") + PAGE - 1))
 	umount "$T/ballast"
 }
 
