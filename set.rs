@@ -12,6 +12,7 @@ use core::{
 };
 
 use kernel::{
+    ffi::c_ulong,
     prelude::*,
     rbtree::{
         RBTree,
@@ -61,6 +62,7 @@ use crate::{
         shrinker::Scanned,
         slab::rbtree_node_size,
         task::{
+            own_switches,
             Comm,
             Mark,
             Process,
@@ -82,8 +84,69 @@ pub(crate) const THREADS_A_TASK: usize = 8;
 /// run counts twice.
 const TASKS_A_CLOCK: usize = 16;
 
+/// How often a task is read at most, if the thread that reads it is preempted each time.
+const READINGS: usize = 3;
+
 /// What it costs more to begin a block, or to evict one: so many tasks.
 const TASKS_A_BLOCK: usize = 4;
+
+/// Gives samples their times, while the set is locked: each a later one than the one before.
+///
+/// With PREEMPT_RT (`PREEMPTIBLE`), the lock does not keep its holder from being preempted, for as long as
+/// the tasks of higher priorities like. So the clock is read again after that; and a task that was read is
+/// read again if that was in between the time and its values.
+struct Clock<const PREEMPTIBLE: bool> {
+    /// The time of the newest sample.
+    time: u64,
+    /// How often the current task had left its CPU when the clock was read.
+    switches: c_ulong,
+}
+
+/// The one for this kernel.
+type SampleClock = Clock<{ cfg!(CONFIG_PREEMPT_RT) }>;
+
+impl<const PREEMPTIBLE: bool> Clock<PREEMPTIBLE> {
+    /// A clock that was not read yet; the newest sample is of `time`.
+    fn new(time: u64) -> Self {
+        Self { time, switches: 0 }
+    }
+
+    /// Goes on to the time of the next sample. (This does not wrap: it is a time.)
+    #[inline(always)]
+    fn advance(&mut self) {
+        self.time = self.time.wrapping_add(1);
+    }
+
+    /// Reads the clock.
+    #[inline(always)]
+    fn read(&mut self) {
+        if PREEMPTIBLE {
+            self.switches = own_switches();
+        }
+        self.time = self.time.max(timekeeping::boottime_ns());
+    }
+
+    /// Whether the current task has left its CPU since the clock was read.
+    #[inline(always)]
+    fn is_outdated(&self) -> bool {
+        PREEMPTIBLE && own_switches() != self.switches
+    }
+
+    /// Calls `take`, which reads a task at this time. If the current task was preempted meanwhile, reads
+    /// the clock again and calls it again: [`READINGS`] times at most in all.
+    #[inline(always)]
+    fn at_its_time<T>(&mut self, mut take: impl FnMut() -> T) -> T {
+        let mut taken = take();
+        for _ in 1..READINGS {
+            if !self.is_outdated() {
+                break;
+            }
+            self.read();
+            taken = take();
+        }
+        taken
+    }
+}
 
 /// What is sampled: the task itself, never just its number.
 pub(crate) enum Subject {
@@ -312,12 +375,13 @@ impl Monitored {
     fn sample_one(
         &mut self,
         instant: u64,
-        time: u64,
+        clock: &mut SampleClock,
         max_samples: u64,
         pool: &Arc<Pool<Block>>,
     ) -> Option<Result<bool>> {
-        let reading = self.life.begin_reading()?.read_one()?;
-        Some(self.record::<true>(reading, instant, time, max_samples, pool))
+        let subject = self.life.begin_reading()?;
+        let reading = clock.at_its_time(|| subject.read_one())?;
+        Some(self.record::<true>(reading, instant, clock.time, max_samples, pool))
     }
 
     /// Reads the task, whatever it is, and records that as a sample.
@@ -325,14 +389,16 @@ impl Monitored {
     fn sample_any(
         &mut self,
         instant: u64,
-        time: u64,
+        clock: &mut SampleClock,
         max_samples: u64,
         pool: &Arc<Pool<Block>>,
         drops: &mut DropBatch,
     ) -> Result<Sampled> {
-        let reading = self.life.begin_reading().ok_or(ESRCH)?.read(drops);
+        let subject = self.life.begin_reading().ok_or(ESRCH)?;
+        let reading = clock.at_its_time(|| subject.read(drops));
         let (threads, ended) = (reading.threads, reading.ended);
-        let blocks_changed = self.record::<false>(reading, instant, time, max_samples, pool)?;
+        let blocks_changed =
+            self.record::<false>(reading, instant, clock.time, max_samples, pool)?;
         if !ended {
             return Ok(Sampled {
                 threads,
@@ -674,12 +740,11 @@ impl Set {
             history: History::new(),
             offer,
         };
-        let time = self
-            .last_time
-            .wrapping_add(1)
-            .max(timekeeping::boottime_ns());
-        self.last_time = time;
-        let sampled = task.sample_any(instant, time, self.max_samples, pool, drops);
+        let mut clock = SampleClock::new(self.last_time);
+        clock.advance();
+        clock.read();
+        let sampled = task.sample_any(instant, &mut clock, self.max_samples, pool, drops);
+        self.last_time = clock.time;
         if let (Err(_), Life::Living { subject, .. }) = (&sampled, &mut task.life) {
             subject.release(drops);
         }
@@ -690,7 +755,7 @@ impl Set {
         }
         match sampled.exit {
             None => self.living = self.living.saturating_add(1),
-            Some(node) => drop(self.exits.insert(node.into_node(time, number))),
+            Some(node) => drop(self.exits.insert(node.into_node(clock.time, number))),
         }
         self.offers
             .update(number, &mut task.offer, task.history.offered());
@@ -757,6 +822,10 @@ impl Set {
         pool: &Arc<Pool<Block>>,
         drops: &mut DropBatch,
     ) -> Option<u64> {
+        if cfg!(CONFIG_PREEMPT_RT) {
+            // Whether the thread was preempted since `now` is not known.
+            return self.sample_batch(0, instant, pool, drops);
+        }
         let clock = timekeeping::boottime_of(now);
         self.last_time = self.last_time.max(clock.saturating_sub(1));
         self.sample_batch_at(0, instant, TASKS_A_CLOCK, pool, drops)
@@ -783,31 +852,33 @@ impl Set {
             self.rounds.begin(instant);
         }
         let mut cost = 0;
+        let mut clock = SampleClock::new(self.last_time);
         let next = self.tasks.walk(from, |number, task| {
             // A task that was added at this instant has its sample of it.
             if task.seen < instant && task.is_living() {
-                // Later than that of any sample yet. (This does not wrap: it is a time.)
-                let mut time = self.last_time.wrapping_add(1);
-                if cost >= outdated {
-                    time = time.max(timekeeping::boottime_ns());
+                // Later than that of any sample yet.
+                clock.advance();
+                if cost >= outdated || clock.is_outdated() {
+                    clock.read();
                     outdated = cost.saturating_add(TASKS_A_CLOCK);
                 }
-                self.last_time = time;
-                let idle = task.sample_idle(instant, time, self.max_samples, pool);
+                let idle = task.sample_idle(instant, clock.time, self.max_samples, pool);
                 let mut blocks_changed = idle.unwrap_or(true);
                 if idle.is_none() {
                     outdated = outdated.saturating_sub(1);
-                    if let Some(sampled) = task.sample_one(instant, time, self.max_samples, pool) {
+                    let sampled = task.sample_one(instant, &mut clock, self.max_samples, pool);
+                    if let Some(sampled) = sampled {
                         blocks_changed = sampled.unwrap_or(true);
                     } else {
-                        let sampled = task.sample_any(instant, time, self.max_samples, pool, drops);
+                        let sampled =
+                            task.sample_any(instant, &mut clock, self.max_samples, pool, drops);
                         if let Ok(sampled) = sampled {
                             cost += sampled.threads / THREADS_A_TASK;
                             outdated = outdated.saturating_sub(sampled.threads / THREADS_A_TASK);
                             blocks_changed = sampled.blocks_changed;
                             if let Some(node) = sampled.exit {
                                 self.living = self.living.saturating_sub(1);
-                                self.exits.insert(node.into_node(time, number));
+                                self.exits.insert(node.into_node(clock.time, number));
                             }
                         }
                         if !drops.has_room() {
@@ -829,6 +900,7 @@ impl Set {
             cost += 1;
             cost < BATCH
         });
+        self.last_time = clock.time;
         self.keep_max_blocks(pool);
         next
     }
@@ -984,6 +1056,11 @@ impl Set {
 mod tests {
     use super::*;
 
+    use kernel::time::{
+        delay::fsleep,
+        Delta, //
+    };
+
     use crate::testing::{
         extreme,
         pool,
@@ -991,6 +1068,51 @@ mod tests {
         INIT,
         KTHREADD, //
     };
+
+    /// Sleeps during the first readings of a task. Returns how often it was read, and whether its time is
+    /// later than the last sleep.
+    fn readings<const PREEMPTIBLE: bool>(sleeps: usize) -> (usize, bool) {
+        let mut clock = Clock::<PREEMPTIBLE>::new(0);
+        clock.read();
+        let (mut readings, mut woken) = (0, 0);
+        clock.at_its_time(|| {
+            readings += 1;
+            if readings <= sleeps {
+                fsleep(Delta::from_millis(1));
+                woken = timekeeping::boottime_ns();
+            }
+        });
+        (readings, clock.time >= woken)
+    }
+
+    #[test]
+    fn a_reading_that_was_interrupted_is_repeated() {
+        // (The test may be preempted, too.)
+        let (count, is_later) = readings::<true>(1);
+        assert!((2..=READINGS).contains(&count) && is_later);
+        assert_eq!(readings::<true>(2), (3, true));
+        // Not for good.
+        assert_eq!(readings::<true>(100).0, READINGS);
+        // Where the lock prevents it, it is not looked for.
+        assert_eq!(readings::<false>(1), (1, false));
+    }
+
+    #[test]
+    fn after_an_interruption_the_clock_is_outdated() {
+        let (mut real_time, mut other) = (Clock::<true>::new(0), Clock::<false>::new(0));
+        real_time.read();
+        other.read();
+        let before = real_time.time;
+        fsleep(Delta::from_millis(1));
+        assert!(real_time.is_outdated() && !other.is_outdated());
+        real_time.read();
+        assert!(real_time.time > before);
+        // Times only grow, whatever the clock says.
+        let mut late = Clock::<true>::new(u64::MAX - 7);
+        late.advance();
+        late.read();
+        assert_eq!(late.time, u64::MAX - 6);
+    }
 
     /// A set that keeps up to 100 samples of a task, and as many blocks as there may be.
     fn new() -> Set {

@@ -122,4 +122,38 @@ case_a_processor_goes_and_comes_back() {
 	unload
 }
 
+# A real-time task that never sleeps, on the processor of the sampling thread and its timer. The thread is of the normal
+# class: there it gets what the kernel leaves to that class (a twentieth by default), and another processor at once if it
+# may. That its timer expires in a hard interrupt matters with PREEMPT_RT: the threads of soft ones would get nothing.
+case_a_real_time_task_keeps_its_processor() {
+	[ "$CPUS" = 2 ] || { note "with 2 processors only" && return; }
+	log_allow '^sched: (DL replenish lagged too much|RT throttling activated)$'
+	cpu=1
+	spawn pause
+	a=$PID
+	load "target=$a period_us=20000"
+	thread=$(grep -lx taskmonitor /proc/[0-9]*/comm | cut -d / -f 3)
+	pinned "$thread"
+	await timer_is_on $cpu
+	spawn spin 1 $cpu
+	same "a real-time task" "$(./helper realtime "$PID" 50)" ok
+	first=$(status "$a" taken) missed=$(status "$a" missed)
+	later "$a" 10
+	between "rounds that were missed" $(($(status "$a" missed) - missed)) 10 100000
+	echo stop >"$FILE"
+	adds_up
+	samples | sound
+	note "at most $(samples | awk -v first="$first" 'NR > first && $8 - last > most { most = $8 - last } { last = $8 }
+		END { printf "%d", most / 1000000 }') ms between two samples"
+	# Free to go where it likes, it does.
+	echo start >"$FILE"
+	same "pinning to any" "$(./helper pin "$thread" 0 1)" ok
+	await timer_is_on 0
+	from=$(status "$a" taken) missed=$(status "$a" missed)
+	await has_taken "$a" $((from + 50))
+	note "on another processor, $(($(status "$a" missed) - missed)) missed rounds for $(($(status "$a" taken) - from)) samples"
+	end_task
+	unload
+}
+
 run_cases "$@"

@@ -27,7 +27,8 @@
  *   blocked FILE DATA REST     one write() of DATA and REST, which gets as far as REST, says "held" on
  *                              stderr, and goes on after a SIGTERM; prints its result
  *   pagesize                   prints the size of a page, in bytes
- *   pin TID CPU                lets the thread run on that processor alone; prints "ok" or the name of the error
+ *   pin TID CPU...             lets the thread run on these processors alone; prints "ok" or the name of the error
+ *   realtime TID PRIORITY      makes the thread one of SCHED_FIFO; prints the same
  *   badpointer FILE            a read() to, and a write() from such an address; prints the results
  *   reread FILE                prints the file, "--", and after a seek back to 0 the file again
  *   hold FILE BYTES            prints BYTES of FILE, says "held" on stderr, and goes on to the end
@@ -888,13 +889,22 @@ static void be_grow(void)
 	rest();
 }
 
-static int pin(pid_t tid, int cpu)
+static int pin(pid_t tid, char **cpus)
 {
-	cpu_set_t one;
+	cpu_set_t set;
 
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	puts(sched_setaffinity(tid, sizeof(one), &one) ? strerrorname_np(errno) : "ok");
+	CPU_ZERO(&set);
+	while (*cpus)
+		CPU_SET(number(*cpus++), &set);
+	puts(sched_setaffinity(tid, sizeof(set), &set) ? strerrorname_np(errno) : "ok");
+	return 0;
+}
+
+static int realtime(pid_t tid, int priority)
+{
+	struct sched_param param = { .sched_priority = priority };
+
+	puts(sched_setscheduler(tid, SCHED_FIFO, &param) ? strerrorname_np(errno) : "ok");
 	return 0;
 }
 
@@ -1209,8 +1219,10 @@ int main(int argc, char **argv)
 		return write_blocked(argv[2], argv[3], argv[4]);
 	if (argc == 2 && !strcmp(command, "pagesize"))
 		return printf("%zu\n", page_size) < 0;
-	if (argc == 4 && !strcmp(command, "pin"))
-		return pin(number(argv[2]), number(argv[3]));
+	if (argc >= 4 && !strcmp(command, "pin"))
+		return pin(number(argv[2]), argv + 3);
+	if (argc == 4 && !strcmp(command, "realtime"))
+		return realtime(number(argv[2]), number(argv[3]));
 	if (argc == 3 && !strcmp(command, "badpointer"))
 		return badpointer(argv[2]);
 	if (argc >= 4 && !strcmp(command, "file"))

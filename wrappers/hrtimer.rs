@@ -22,7 +22,7 @@ use kernel::{
     task::Task,
     time::{
         hrtimer::{
-            AbsoluteMode,
+            AbsoluteHardMode,
             ArcHrTimerHandle,
             HrTimer,
             HrTimerCallback,
@@ -53,7 +53,7 @@ struct Timer {
 
 impl_has_hr_timer! {
     impl HasHrTimer<Self> for Timer {
-        mode: AbsoluteMode<Monotonic>,
+        mode: AbsoluteHardMode<Monotonic>,
         field: self.timer,
     }
 }
@@ -61,7 +61,10 @@ impl_has_hr_timer! {
 impl HrTimerCallback for Timer {
     type Pointer<'a> = Arc<Self>;
 
-    /// Context: hard interrupt, or soft where PREEMPT_RT makes it so.
+    /// Context: hard interrupt, with PREEMPT_RT, too. So it takes nothing that sleeps there: it reads and
+    /// writes words, and `hrtimer_forward()` and `wake_up_process()` take no lock but a `raw_spinlock_t`.
+    /// (Else the timer would expire in the thread `ktimers`, and not at all while a real-time task of a
+    /// higher priority keeps that from its CPU.)
     fn run(this: ArcBorrow<'_, Self>, mut ctx: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
         let task = this.task.as_ref();
         // Who does not sleep now is not interrupted again and again: it sets the timer when it is to sleep.

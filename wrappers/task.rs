@@ -138,7 +138,7 @@ pub(crate) struct Process {
 ///
 /// 1. [`Mark::new`] reads the count before `on_cpu`. A reader that has seen the count of run K sees
 ///    what was written before that, `on_cpu` included: between setting it and counting is the full
-///    barrier of `switch_to()`. So if it then reads 0, that is from the end of run K or a later run,
+///    barrier that arm64 has in `switch_to()`, as `__schedule()` says (x86-64 keeps stores in order). So if it then reads 0, that is from the end of run K or a later run,
 ///    and what it reads after that includes all that run K used. (If it is from a later run, the mark
 ///    does not match, and the task is read again.)
 /// 2. The task may begin to run again while the rest is read. If the reader sees anything of that run,
@@ -589,12 +589,27 @@ pub(crate) fn runtime(task: &Task) -> u64 {
     unsafe { read_once!((*task.as_ptr()).se.sum_exec_runtime) }
 }
 
-/// Whether a task is not running, nor ready to: it is to be woken up.
+/// Whether a task sleeps, such that `wake_up_process()` wakes it up.
 ///
 /// Context: any. Reads `__state`.
 pub(crate) fn is_asleep(task: &Task) -> bool {
     // SAFETY: The task is valid; its state may change meanwhile.
-    unsafe { read_once!((*task.as_ptr()).__state) != bindings::TASK_RUNNING }
+    is_sleep(unsafe { read_once!((*task.as_ptr()).__state) })
+}
+
+/// Whether a task in this state sleeps. One that waits for a `spinlock_t` of PREEMPT_RT does not
+/// (`TASK_RTLOCK_WAIT`): it goes on by itself with what it was doing.
+fn is_sleep(state: u32) -> bool {
+    state & bindings::TASK_NORMAL != 0
+}
+
+/// How often the current task has left its CPU: the same as before if it has run all the time.
+///
+/// Context: process context.
+#[inline]
+pub(crate) fn own_switches() -> c_ulong {
+    // SAFETY: The current task is valid, and these are its own counts.
+    unsafe { switches(Task::current_raw()) }
 }
 
 /// Whether the current task is about to be killed. Wraps `fatal_signal_pending()`.
@@ -616,8 +631,9 @@ pub(crate) fn fatal_signal_pending() -> bool {
 /// `task` must be valid.
 unsafe fn has_left_cpu(task: *mut bindings::task_struct) -> bool {
     // `exit_state` is set some way before the end. `__state` is set to `TASK_DEAD` before the last
-    // schedule(), and `on_cpu` cleared (with release semantics) behind it; the counters are read
-    // after both.
+    // schedule(), and `on_cpu` cleared (with release semantics) after it; the counters are read
+    // after both. The task set `TASK_DEAD` itself, after the barrier in the switch_to() by which it
+    // began to run: so who sees that sees `on_cpu` set by then, or cleared at the end.
     //
     // SAFETY: By this function's own contract.
     let dead = unsafe { read_once!((*task).__state) } & bindings::TASK_DEAD != 0;
@@ -727,7 +743,8 @@ unsafe fn cputime_with_pending(task: *mut bindings::task_struct) -> (u64, u64) {
                 return pending.added_to(accounted, now);
             }
         }
-        // Only the task's own processor writes, with interrupts off, some dozen instructions at a time.
+        // Only the task's own processor writes, with interrupts off, some dozen instructions at a time:
+        // with PREEMPT_RT, too, this reader cannot have preempted it.
         core::hint::spin_loop();
     }
 }
@@ -938,9 +955,15 @@ impl Drop for IrqSaved {
 mod tests {
     use super::*;
 
-    use kernel::error::{
-        code::ESRCH,
-        Result, //
+    use kernel::{
+        error::{
+            code::ESRCH,
+            Result, //
+        },
+        time::{
+            delay::fsleep,
+            Delta, //
+        },
     };
 
     #[test]
@@ -1015,6 +1038,32 @@ mod tests {
         let (accounted, (utime, stime)) =
             unsafe { (usage_accounted(task), cputime_with_pending(task)) };
         assert!(utime >= accounted.utime && stime >= accounted.stime);
+    }
+
+    #[test]
+    fn waiting_for_a_lock_is_no_sleep() {
+        for state in [
+            bindings::TASK_INTERRUPTIBLE,
+            bindings::TASK_UNINTERRUPTIBLE,
+            bindings::TASK_IDLE,
+        ] {
+            assert!(is_sleep(state));
+        }
+        for state in [
+            bindings::TASK_RUNNING,
+            bindings::TASK_RTLOCK_WAIT,
+            bindings::TASK_DEAD,
+            bindings::TASK_NEW,
+        ] {
+            assert!(!is_sleep(state));
+        }
+    }
+
+    #[test]
+    fn sleeping_counts_as_a_switch() {
+        let before = own_switches();
+        fsleep(Delta::from_millis(1));
+        assert!(own_switches() > before);
     }
 
     #[test]
