@@ -62,7 +62,7 @@ build_program() {
 	program=$2/$(basename "$1" .c)
 	PROGRAMS+=("$program")
 	[[ $program -nt $source ]] ||
-		STAGE_TAIL=+1 stage "${program##*/} for the guest" toolchain_run gcc -std=gnu11 -static -O2 -pthread \
+		STAGE_TAIL=+1 stage "${program##*/} for the guest" toolchain_run "$TRIPLET-gcc" -std=gnu11 -static -O2 -pthread \
 			-Wall -Wextra -Werror -o "$program" "$source"
 }
 

@@ -4,9 +4,10 @@
 # Builds taskmon with the toolchain's cargo. Its crates come from the registry that its Cargo.lock names, in the versions
 # of Cargo.lock; the cache keeps them, so that later builds need no network.
 #
+# taskmon for another architecture (ARCH) is cross-compiled, in build/taskmon-ARCH instead of build/taskmon.
+#
 # Source lib.sh, toolchain.sh and kernel.sh first.
 
-CARGO_TARGET=x86_64-unknown-linux-gnu
 # Maximum size of the released program, in bytes.
 TASKMON_MAX_BYTES=6000000
 
@@ -16,10 +17,10 @@ cargo_toolchain() {
 	archive_open
 	if toolchain_is_here; then
 		TOOLCHAIN=/
-		toolchain_install_here gcc libc6-dev rustc
+		toolchain_install_here gcc libc6-dev rustc "${CROSS_PACKAGES[@]}"
 	else
 		find_release
-		toolchain_open "$(compiler_package)"
+		kernel_toolchain
 	fi
 }
 
@@ -76,7 +77,7 @@ cargo_with() {
 # taskmon_build: builds the released program, a static one, unless it is newer than all its sources. Sets TASKMON to it.
 # Needs TOOLCHAIN.
 taskmon_build() {
-	TASKMON=$TOP/build/taskmon/taskmon
+	TASKMON=$TOP/build/taskmon$CROSS/taskmon
 	taskmon_lock
 	taskmon_is_current || taskmon_make release
 	taskmon_unlock
@@ -85,10 +86,10 @@ taskmon_build() {
 # taskmon_build_quick: sets TASKMON to a program for a demonstration: the released one if there is one that is current,
 # else one of the profile `quick`, which takes less than half of the processor time to build.
 taskmon_build_quick() {
-	TASKMON=$TOP/build/taskmon/taskmon
+	TASKMON=$TOP/build/taskmon$CROSS/taskmon
 	taskmon_lock
 	taskmon_is_current || {
-		TASKMON=$TOP/build/taskmon-quick/taskmon
+		TASKMON=$TOP/build/taskmon-quick$CROSS/taskmon
 		taskmon_is_current || taskmon_make quick
 	}
 	taskmon_unlock
@@ -96,7 +97,7 @@ taskmon_build_quick() {
 
 taskmon_lock() {
 	mkdir -p "$TOP/build"
-	exec {TASKMON_FD}>"$TOP/build/.taskmon.lock"
+	exec {TASKMON_FD}>"$TOP/build/.taskmon$CROSS.lock"
 	flock "$TASKMON_FD"
 }
 
@@ -122,12 +123,37 @@ taskmon_make() {
 # taskmon_compile PROFILE. The program gets the time before cargo reads its sources, so that sources that change while
 # cargo runs are newer than the program.
 taskmon_compile() {
+	local target=${CARGO_TARGET^^}
 	: >"$TASKMON.began" &&
-		cargo_with CARGO_NET_OFFLINE=true RUSTFLAGS='-C target-feature=+crt-static' -- \
+		rust_library_open &&
+		cargo_with CARGO_NET_OFFLINE=true "CARGO_TARGET_${target//-/_}_LINKER=$TRIPLET-gcc" \
+			RUSTFLAGS="-C target-feature=+crt-static${RUST_LIBRARY:+ -L $RUST_LIBRARY}" -- \
 			build --profile "$1" --locked --package taskmon --target "$CARGO_TARGET" &&
 		cp "$TOP/build/cargo/$TOOLCHAIN_SUITE/$CARGO_TARGET/$1/taskmon" "$TASKMON.new" &&
 		touch -r "$TASKMON.began" "$TASKMON.new" &&
 		rm "$TASKMON.began"
+}
+
+# rust_library_open: sets RUST_LIBRARY to the directory of Rust's standard library for another architecture than that of
+# this machine, in the version of the toolchain's rustc; else to nothing. The package is unpacked in the cache: to install
+# it, the toolchain would have to accept packages of that architecture.
+rust_library_open() {
+	local version folder
+	RUST_LIBRARY=
+	[[ $CROSS ]] || return 0
+	# shellcheck disable=SC2016
+	version=$(toolchain_run dpkg-query -W -f '${Version}' rustc) || return
+	folder=$CACHE/rust-library/$version$CROSS
+	lock rust-library
+	if [[ ! -e $folder/complete ]]; then
+		discard "$folder"
+		mkdir -p "$folder" &&
+			fetch "$folder" "libstd-rust-dev=$version" &&
+			complete "$folder" <<<"libstd-rust-dev=$version" || return
+	fi
+	unlock
+	RUST_LIBRARY=$folder/usr/lib/rustlib/$CARGO_TARGET/lib
+	[[ -d $RUST_LIBRARY ]]
 }
 
 # check_static_binary PROGRAM PROFILE: the program must need no shared library, and the released one must be small.

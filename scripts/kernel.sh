@@ -12,12 +12,13 @@
 
 source "$TOP/scripts/sanitizers.sh"
 
-# The parts of linux-source to unpack: those that modules_prepare builds and includes, and those that developers read.
+# The parts of linux-source to unpack: those that modules_prepare builds and includes, and those that developers read;
+# kernel_unpack adds those of the architecture.
 SOURCE_PARTS=(
 	.clippy.toml .rustfmt.toml COPYING
-	Documentation/rust arch/x86 drivers/android drivers/base fs/debugfs
+	Documentation/rust drivers/android drivers/base fs/debugfs
 	fs/kernfs fs/proc fs/seq_file.c fs/sysfs include init kernel lib mm rust samples/rust scripts
-	security tools/arch/x86 tools/bpf/resolve_btfids tools/build tools/include tools/lib
+	security tools/arch tools/bpf/resolve_btfids tools/build tools/include tools/lib
 	tools/objtool tools/scripts
 )
 
@@ -33,10 +34,10 @@ kernel_open() {
 	archive_open
 	find_release
 	if [[ $KERNEL == stock ]]; then
-		toolchain_open "$(compiler_package)"
+		kernel_toolchain
 		kernel_cached
 	else
-		toolchain_open "$(compiler_package)" "${TOOLCHAIN_CLANG[@]}"
+		kernel_toolchain "${TOOLCHAIN_CLANG[@]}"
 		sanitizer_cached
 	fi
 }
@@ -64,23 +65,22 @@ find_release() {
 	case ${RELEASE-} in
 	'')
 		# The image that users of the suite get: the newest metapackage depends on it.
-		newest=$(archive_version linux-image-amd64)
-		RELEASE=$(archive_apt apt-cache show "linux-image-amd64=$newest" 2>/dev/null |
+		newest=$(archive_version "linux-image-$KERNEL_NAME")
+		RELEASE=$(archive_apt apt-cache show "linux-image-$KERNEL_NAME=$newest" 2>/dev/null |
 			sed -n 's/^Depends:.*linux-image-\([0-9][^ ,]*\).*/\1/p' | head -n 1)
-		[[ $RELEASE ]] || die "the suite $SUITE has no package linux-image-amd64; set SUITE to another suite"
+		[[ $RELEASE ]] || die "the suite $SUITE has no package linux-image-$KERNEL_NAME; set SUITE to another suite, or FLAVOUR to another flavour"
 		;;
-	newest)
+	newest | previous)
 		# The archive may have a newer image that is not signed yet.
-		RELEASE=$(archive_apt apt-cache pkgnames linux-headers- |
-			sed -n 's/^linux-headers-\([0-9].*[^t]-amd64\)$/\1/p' |
-			grep -v -e '-cloud-' -e '-rt-' | sort -V | tail -n 1)
-		[[ $RELEASE ]] || die "the suite $SUITE has no kernel headers; set SUITE to another suite"
+		newest=$(archive_releases | tail -n 2)
+		[[ $newest ]] || die "the suite $SUITE has no headers of a kernel $KERNEL_NAME; set SUITE to another suite, or FLAVOUR to another flavour"
+		[[ $RELEASE == previous ]] && RELEASE=${newest%%$'\n'*} || RELEASE=${newest##*$'\n'}
 		;;
 	esac
 	headers=linux-headers-$RELEASE
 	VERSION=$(archive_version "$headers")
 	[[ $VERSION ]] ||
-		die "the suite $SUITE does not have the package $headers (any more); install the kernel that linux-image-amd64 of $SUITE depends on, or set RELEASE or SUITE"
+		die "the suite $SUITE does not have the package $headers (any more); install the kernel that linux-image-$KERNEL_NAME of $SUITE depends on, or set RELEASE or SUITE"
 	[[ $RELEASE =~ ^[0-9]+\.[0-9]+ ]] || die "\"$RELEASE\" is not a kernel release; set RELEASE to one in the form that uname -r prints"
 	SOURCE_PACKAGE=linux-source-${BASH_REMATCH[0]}
 	IMAGE_PACKAGE=$(archive_apt apt-cache pkgnames linux- | grep -x -e "linux-binary-$RELEASE" -e "linux-image-$RELEASE" \
@@ -88,10 +88,14 @@ find_release() {
 	[[ $IMAGE_PACKAGE ]] || die "the suite $SUITE has no image of $RELEASE; set RELEASE to another release"
 }
 
-# compiler_package: prints the package of the kernel's C compiler, which the headers depend on.
-compiler_package() {
-	archive_apt apt-cache show "linux-headers-$RELEASE=$VERSION" |
-		sed -n 's/^Depends:.*\b\(gcc-[0-9]*\).*/\1/p' | head -n 1
+# kernel_toolchain PACKAGE...: opens the toolchain with the kernel's C compiler, which the headers depend on, and with each
+# PACKAGE. Another architecture than that of this machine needs a cross compiler, too.
+kernel_toolchain() {
+	local compiler
+	compiler=$(archive_apt apt-cache show "linux-headers-$RELEASE=$VERSION" |
+		sed -n 's/^Depends:.*\b\(gcc-[0-9]*\).*/\1/p' | head -n 1)
+	[[ ! $CROSS ]] || set -- "$@" "$compiler-${TRIPLET//_/-}" "${CROSS_PACKAGES[@]}"
+	toolchain_open "$compiler" "$@"
 }
 
 # kernel_cached: sets KDIR and VMLINUZ.
@@ -120,7 +124,7 @@ kernel_make() {
 		die "the kernel $RELEASE is built without CONFIG_RUST=y, which Rust modules need; set RELEASE to a Debian kernel from 6.16 on (for Debian 13: from trixie-backports)"
 	! grep -qx CONFIG_MODVERSIONS=y "$KDIR/.config" ||
 		die "the kernel $RELEASE has CONFIG_MODVERSIONS=y, which is not supported; set RELEASE to another release"
-	stage "kernel $RELEASE: unpacking the source" kernel_unpack "${SOURCE_PARTS[@]}" ||
+	stage "kernel $RELEASE: unpacking the source" kernel_unpack ||
 		die "could not unpack $SOURCE_PACKAGE (see above); check that $CACHE has 1 GB of free space"
 	check_tool rustc RUSTC rust_version
 	check_tool bindgen BINDGEN bindgen_version
@@ -152,9 +156,13 @@ kernel_fetch() {
 	[[ -s $VMLINUZ ]]
 }
 
-# kernel_unpack PART...
+# kernel_unpack [PART...]
 kernel_unpack() {
 	local top=$SOURCE_PACKAGE part parts=()
+	# tar does not find a part that is in one before it.
+	set -- "${SOURCE_PARTS[@]}" "arch/$KERNEL_ARCH" "$@"
+	# All architectures read these parts of x86.
+	[[ $KERNEL_ARCH == x86 ]] || set -- "$@" arch/x86/include/uapi arch/x86/entry/syscalls
 	for part; do
 		parts+=("$top/$part")
 	done
@@ -193,7 +201,8 @@ kernel_config() {
 }
 
 kernel_make_target() {
-	toolchain_run make -s -j"$(nproc)" -C "$ENTRY/source" O="$KDIR" "$1"
+	# The vDSO for 32-bit programs, which no module needs, would need a compiler for them. The option stays in .config.
+	toolchain_run make -s -j"$(nproc)" -C "$ENTRY/source" O="$KDIR" CONFIG_COMPAT_VDSO= "$1"
 }
 
 # kernel_prove [CHANGES]: proves that the metadata matches the stock kernel: the configuration and the release are the
@@ -203,7 +212,7 @@ kernel_prove() {
 	[[ $(<"$KDIR/include/config/kernel.release") == "$RELEASE" ]] ||
 		die "$SOURCE_PACKAGE $VERSION calls itself $(<"$KDIR/include/config/kernel.release"), not $RELEASE; set RELEASE to another release"
 	awk '$2 ~ /^(_R|rust_helper_)/ { print $2 }' "$KDIR/Module.symvers" | sort -u >"$ENTRY/packages/exported"
-	toolchain_run sh -c 'find "$1" -name "*.o" -exec nm --defined-only {} +' sh "$KDIR/rust" 2>/dev/null |
+	toolchain_run find "$KDIR/rust" -name '*.o' -exec "$TRIPLET-nm" --defined-only {} + 2>/dev/null |
 		awk 'NF == 3 { print $3 }' | sort -u >"$ENTRY/packages/defined"
 	exported=$(wc -l <"$ENTRY/packages/exported")
 	missing=$(comm -23 "$ENTRY/packages/exported" "$ENTRY/packages/defined" | wc -l)

@@ -6,7 +6,11 @@
 #
 # Variables that a user may set, in the environment or after the target of make (default):
 #   SUITE              Debian suite of the kernel            (trixie, with its backports)
-#   RELEASE            kernel release, or "newest"           (the one that linux-image-amd64 depends on)
+#   ARCH               its architecture: amd64 or arm64      (that of this machine)
+#   FLAVOUR            its flavour: cloud, rt, or 16k (arm64 only)   (none)
+#   RELEASE            kernel release, "newest", or "previous" (the one before the newest), of this architecture and
+#                      flavour; the name of a release also sets these   (the one that linux-image-amd64 depends on,
+#                      or linux-image-cloud-arm64, ...)
 #   KERNEL             stock, debug or kcsan                 (stock)
 #   MIRROR             Debian mirror                         (the one apt is configured for)
 #   CHECK_VALID_UNTIL  "no" accepts a mirror with an expired Release file
@@ -19,6 +23,8 @@ SUITE_GIVEN=${SUITE:+yes}
 SUITE=${SUITE:-trixie}
 CACHE=${TASKMONITOR_CACHE:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/taskmonitor}
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+source "$TOP/scripts/arch.sh"
 
 # --- messages: progress and errors go to stderr, results to stdout -------------------------------
 
@@ -126,10 +132,6 @@ need() {
 	((${#missing[@]} == 0)) || install "${missing[@]}"
 }
 
-# Commands that scripts/vm needs, with their packages.
-# shellcheck disable=SC2034 # used by the scripts that source this
-VM_COMMANDS=(qemu-system-x86_64:qemu-system-x86 cpio:cpio timeout:coreutils)
-
 # --- the cache -------------------------------------------------------------------------------------
 #
 # An entry is valid if it has a file named `complete`, which is written last, by a rename. An entry
@@ -163,7 +165,7 @@ complete() {
 
 # --- the Debian archive ------------------------------------------------------------------------------
 #
-# Each suite has a private apt directory, used by the host's apt: queries and downloads need no
+# Each suite has a private apt directory for each architecture, used by the host's apt: queries and downloads need no
 # root, and leave the sources and lists of the host alone.
 
 mirror() {
@@ -197,17 +199,18 @@ archive_update() {
 
 # archive_sources SUITE...
 archive_sources() {
-	local s options="arch=amd64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg"
+	local s options="signed-by=/usr/share/keyrings/debian-archive-keyring.gpg"
 	[[ ${CHECK_VALID_UNTIL-} != no ]] || options+=" check-valid-until=no"
 	for s; do
 		echo "deb [$options] $ARCHIVE_MIRROR $s main"
 	done
 }
 
-# archive_open: prepares the private apt of $SUITE. Fetches lists that are missing or older than a
-# day; if that fails, older lists are used. Sets ARCHIVE and TOOLCHAIN_SUITE.
+# archive_open: prepares the private apt of $SUITE for $ARCH. Fetches lists that are missing or older than a day; if that
+# fails, older lists are used. Sets ARCHIVE, TOOLCHAIN_SUITE, and the variables of arch_open.
 archive_open() {
 	local suites choices=() fresh
+	arch_open
 	case $SUITE in
 	sid | unstable) choices=("$SUITE") TOOLCHAIN_SUITE=$SUITE ;;
 	experimental | rc-buggy) choices=("sid $SUITE") TOOLCHAIN_SUITE=sid ;;
@@ -217,9 +220,9 @@ archive_open() {
 		;;
 	esac
 	need apt-get:apt
-	ARCHIVE=$CACHE/apt/$SUITE
+	ARCHIVE=$CACHE/apt/$SUITE-$ARCH
 	[[ ${CHECK_VALID_UNTIL-} != no ]] || say "accepting an expired Release file of $SUITE (CHECK_VALID_UNTIL=no)"
-	lock "apt-$SUITE"
+	lock "apt-$SUITE-$ARCH"
 	fresh=$(find "$ARCHIVE/complete" -mmin -1440 2>/dev/null || :)
 	if [[ ! $fresh ]]; then
 		[[ -r /usr/share/keyrings/debian-archive-keyring.gpg ]] || install debian-archive-keyring
@@ -242,13 +245,14 @@ archive_open() {
 			Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 			Acquire::Check-Date "true";
 			Acquire::Check-Valid-Until "true";
-			APT::Architecture "amd64";
+			APT::Architecture "$ARCH";
+			APT::Architectures { "$ARCH"; };
 			APT::Sandbox::User "root";
 		EOF
 		for suites in "${choices[@]}"; do
 			# shellcheck disable=SC2086
 			archive_take $suites
-			if STAGE_QUIET=1 stage "package lists of $suites" archive_update; then
+			if STAGE_QUIET=1 stage "package lists of $suites, $ARCH" archive_update; then
 				fresh=1
 				printf '%s\n' "$suites" "$ARCHIVE_MIRROR" | complete "$ARCHIVE"
 				break
@@ -293,10 +297,10 @@ archive_version() {
 	echo "$best"
 }
 
-# archive_releases: prints the kernel releases for which the suite has headers, the newest last.
+# archive_releases: prints the releases of the architecture and flavour for which the suite has headers, the newest last.
 archive_releases() {
-	archive_apt apt-cache pkgnames linux-headers- | sed -n 's/^linux-headers-\([0-9].*[^t]-amd64\)$/\1/p' |
-		grep -v -e '-cloud-' -e '-rt-' | sort -V
+	archive_apt apt-cache pkgnames linux-headers- |
+		sed -n -E "s/^linux-headers-([0-9][^-]*(-(rc)?[0-9]+)?-$KERNEL_NAME)\$/\1/p" | sort -V
 }
 
 # fetch DIRECTORY PACKAGE=VERSION...: downloads packages and unpacks them there.

@@ -12,7 +12,7 @@ nginx_open() {
 		[[ ! $version ]] || packages+=("$package=$version")
 	done
 	version=$(printf '%s\n' "${packages[@]}" | sha256sum)
-	NGINX=$CACHE/guest/nginx-${version::12}
+	NGINX=$CACHE/guest/nginx-${version::12}$CROSS
 	lock guest
 	if [[ ! -e $NGINX/complete ]]; then
 		discard "$NGINX"
@@ -49,12 +49,13 @@ compiler_files() {
 # loads_open FILE: makes FILE an archive of the files for the guest, with links followed.
 loads_open() {
 	local files
+	[[ ! $CROSS ]] || die "the loads run this machine's compiler in the guest: unset ARCH"
 	nginx_open
 	mapfile -t files < <(compiler_files)
 	((${#files[@]} > 50)) || die "could not find the files that gcc needs (see above)"
 	if ! toolchain_run tar -C / --hard-dereference -chf - "${files[@]#/}" >"$1" ||
 		! tar --hard-dereference -rhf "$1" -C "$NGINX" --exclude='*.conf*' --exclude=doc \
-			usr/sbin/nginx usr/lib/x86_64-linux-gnu; then
+			usr/sbin/nginx "usr/lib/$TRIPLET"; then
 		die "could not pack the files for the guest (see above)"
 	fi
 }
@@ -62,10 +63,10 @@ loads_open() {
 # pidstat_open: sets PIDSTAT to options of scripts/vm that give pidstat of the suite, its loader and
 # its library to the guest.
 pidstat_open() {
-	local sysstat libc folder libraries
+	local sysstat libc folder libraries loader
 	sysstat=$(archive_version sysstat)
 	libc=$(archive_version libc6)
-	folder=$CACHE/guest/sysstat-${sysstat//[^0-9A-Za-z.+-]/_}-libc-${libc//[^0-9A-Za-z.+-]/_}
+	folder=$CACHE/guest/sysstat-${sysstat//[^0-9A-Za-z.+-]/_}-libc-${libc//[^0-9A-Za-z.+-]/_}$CROSS
 	lock guest
 	if [[ ! -e $folder/complete ]]; then
 		discard "$folder"
@@ -76,5 +77,6 @@ pidstat_open() {
 	fi
 	unlock
 	libraries=$(dirname "$(find "$folder" -name libc.so.6 | head -n 1)")
-	PIDSTAT=(-f "$folder/usr/bin/pidstat" -f "$libraries/libc.so.6" -f "$libraries/ld-linux-x86-64.so.2:ld.so")
+	loader=$(find "$libraries" -name 'ld-linux-*.so.*' | head -n 1)
+	PIDSTAT=(-f "$folder/usr/bin/pidstat" -f "$libraries/libc.so.6" -f "$loader:ld.so")
 }
