@@ -19,9 +19,16 @@ DKMS_CACHE=/var/cache/taskmonitor
 SPACE_MIB=900
 
 # headers_open: sets HEADERS to the directory of the headers of RELEASE, VERSION to the version of
-# their package, IMAGE_VERSION to that of the kernel's package, and SOURCE_PACKAGE to the package
-# with their source. The headers, and the packages, may be missing.
+# their package, IMAGE_VERSION to that of the kernel's package, SOURCE_PACKAGE to the package with
+# their source, and KERNEL_NAME to the name of its flavour, as in linux-image-NAME. The headers, and
+# the packages, may be missing.
 headers_open() {
+	# A kernel of another name gets the advice for a plain one of this machine.
+	release_parse "$RELEASE" || {
+		RELEASE_ARCH=$(debian_arch "$(uname -m)") || RELEASE_ARCH=amd64
+		RELEASE_FLAVOUR=
+	}
+	KERNEL_NAME=$(kernel_name "$RELEASE_ARCH" "$RELEASE_FLAVOUR") || KERNEL_NAME=$RELEASE_ARCH
 	HEADERS=/lib/modules/$RELEASE/build
 	VERSION=$(package_version "linux-headers-$RELEASE")
 	# Debian's names for it, in this order: since 7.2, before, and the same, unsigned.
@@ -92,9 +99,14 @@ reads_metadata() {
 # --- requirements to build --------------------------------------------------------------------------
 
 check_architecture() {
-	STATUS="architecture: $(uname -m)" FIX="use an amd64 machine: taskmonitor supports no other"
-	[[ $(uname -m) != x86_64 ]] || return 0
-	STATUS="this machine is $(uname -m), and taskmonitor supports only amd64"
+	local machine
+	machine=$(uname -m)
+	STATUS="architecture: $machine" FIX="use an amd64 or arm64 machine: taskmonitor supports no other"
+	case $(debian_arch "$machine") in
+	"$RELEASE_ARCH") return 0 ;;
+	'') STATUS="this machine is $machine, and taskmonitor supports only amd64 and arm64" ;;
+	*) STATUS="this machine is $machine, and the kernel $RELEASE is for $RELEASE_ARCH" FIX="taskmonitor-doctor (checks the running kernel), or run this on a machine that is $RELEASE_ARCH" ;;
+	esac
 	return 1
 }
 
@@ -123,7 +135,7 @@ check_rust() {
 	STATUS="$RELEASE has CONFIG_RUST=y"
 	! config CONFIG_RUST=y || return 0
 	STATUS="$RELEASE has no CONFIG_RUST=y, so it cannot load Rust modules"
-	FIX="apt-get install -t trixie-backports linux-image-amd64 linux-headers-amd64 linux-source libelf-dev (Debian's kernels have CONFIG_RUST=y since 6.16; trixie-backports must be in apt's sources)"
+	FIX="apt-get install -t trixie-backports linux-image-$KERNEL_NAME linux-headers-$KERNEL_NAME linux-source libelf-dev (Debian's kernels have CONFIG_RUST=y since 6.16; trixie-backports must be in apt's sources)"
 	return 1
 }
 
@@ -134,7 +146,7 @@ check_modversions() {
 	STATUS="$RELEASE has CONFIG_MODVERSIONS=y, and its headers contain Rust metadata"
 	! headers_have_metadata || return 0
 	STATUS="$RELEASE has CONFIG_MODVERSIONS=y, and its headers contain no Rust metadata"
-	FIX="apt-get install linux-image-amd64 linux-headers-amd64 (a Debian kernel: these have no CONFIG_MODVERSIONS)"
+	FIX="apt-get install linux-image-$KERNEL_NAME linux-headers-$KERNEL_NAME (a Debian kernel: these have no CONFIG_MODVERSIONS)"
 	return 1
 }
 
@@ -142,7 +154,7 @@ check_lto() {
 	STATUS="$RELEASE is built without LTO"
 	! config CONFIG_LTO=y || headers_have_metadata || {
 		STATUS="$RELEASE is built with LTO, and its headers contain no Rust metadata"
-		FIX="apt-get install linux-image-amd64 linux-headers-amd64 (a Debian kernel: these have no CONFIG_LTO)"
+		FIX="apt-get install linux-image-$KERNEL_NAME linux-headers-$KERNEL_NAME (a Debian kernel: these have no CONFIG_LTO)"
 		return 1
 	}
 }
@@ -169,7 +181,7 @@ check_source() {
 	FIX="apt-get install $SOURCE_PACKAGE=$VERSION"
 	if [[ ! $VERSION ]]; then
 		STATUS="the headers of $RELEASE contain no Rust metadata, and are not from a package, so the version of their source is unknown"
-		FIX="apt-get install linux-image-amd64 linux-headers-amd64 (a Debian kernel), or build your kernel with its Rust metadata"
+		FIX="apt-get install linux-image-$KERNEL_NAME linux-headers-$KERNEL_NAME (a Debian kernel), or build your kernel with its Rust metadata"
 	elif [[ ! $version ]]; then
 		STATUS="$SOURCE_PACKAGE, the source of $RELEASE, is not installed"
 	elif [[ $version != "$VERSION" ]]; then
@@ -208,7 +220,7 @@ built_with() {
 	case ${version:+$package} in
 	rustc) FIX="apt-get install --allow-downgrades rustc=$version libstd-rust-dev=$version rust-src=$version" ;;
 	?*) FIX="apt-get install --allow-downgrades $package=$version" ;;
-	*) FIX="apt-get install linux-image-amd64 linux-headers-amd64 (a kernel built with this $package: apt has no $package $wanted)" ;;
+	*) FIX="apt-get install linux-image-$KERNEL_NAME linux-headers-$KERNEL_NAME (a kernel built with this $package: apt has no $package $wanted)" ;;
 	esac
 	return 1
 }
@@ -237,7 +249,7 @@ check_compiler() {
 	STATUS="C compiler: ${compiler:-unknown}"
 	FIX="apt-get install --reinstall linux-headers-$RELEASE"
 	! tool command -v "${compiler:-gcc}" >/dev/null || return 0
-	STATUS="$compiler, the C compiler that built $RELEASE, is not installed" FIX="apt-get install ${compiler#x86_64-linux-gnu-}"
+	STATUS="$compiler, the C compiler that built $RELEASE, is not installed" FIX="apt-get install ${compiler##*-linux-gnu-}"
 	return 1
 }
 
@@ -514,7 +526,7 @@ check_debugfs() {
 	! grep -qs '^[^ ]* /sys/kernel/debug debugfs ' /proc/mounts || return 0
 	STATUS="debugfs is not mounted" FIX="mount -t debugfs debugfs /sys/kernel/debug"
 	if ! grep -q 'debugfs$' /proc/filesystems; then
-		STATUS="this kernel has no debugfs" FIX="apt-get install linux-image-amd64 (a Debian kernel: these have it); /sys/kernel/taskmonitor works without it"
+		STATUS="this kernel has no debugfs" FIX="apt-get install linux-image-$KERNEL_NAME (a Debian kernel: these have it); /sys/kernel/taskmonitor works without it"
 	fi
 	return 1
 }
