@@ -16,10 +16,10 @@
 
 # The parts of linux-source that they need in addition to SOURCE_PARTS.
 SANITIZER_PARTS=(
-	block certs crypto drivers/acpi drivers/amba drivers/char drivers/clocksource drivers/cpufreq
-	drivers/cpuidle drivers/firmware drivers/input drivers/irqchip drivers/mailbox drivers/misc
-	drivers/net/loopback.c drivers/of drivers/pci drivers/perf drivers/pnp drivers/power drivers/rtc drivers/thermal
-	drivers/tty drivers/video fs io_uring ipc net usr virt
+	block certs crypto drivers/acpi drivers/amba drivers/bus drivers/char drivers/clk
+	drivers/clocksource drivers/cpufreq drivers/cpuidle drivers/firmware drivers/input drivers/irqchip
+	drivers/mailbox drivers/misc drivers/net/loopback.c drivers/of drivers/pci drivers/pnp
+	drivers/power drivers/rtc drivers/thermal drivers/tty drivers/video fs io_uring ipc net usr virt
 )
 
 # Lines of tests/kernels/*.config that some kernels do not know.
