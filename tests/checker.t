@@ -67,6 +67,16 @@ case_a_warning_of_debugfs_passes_where_it_is_expected() {
 	same "of another module" "$(warned "${race}2" | wc -l)" 3
 }
 
+case_a_warning_about_a_fair_server_passes() {
+	forward="WARNING: kernel/time/hrtimer.c:1 at hrtimer_forward+0x1/0x2, CPU#1: sh/2"
+	same "on arm64" "$(warned "$forward" "lr : dl_task_timer+0x1/0x2" "Call trace:")" ""
+	same "on amd64" "$(warned "$forward" "Call Trace:" " dl_task_timer+0x1/0x2")" ""
+	same "another timer" "$(warned "$forward" "Call Trace:" " x+0x1/0x2" | wc -l)" 5
+	same "another warning" "$(warned "WARNING: x" "Call Trace:" " dl_task_timer+0x1/0x2" | wc -l)" 5
+	same "our timer" "$(warned "$forward" " dl_task_timer+0x1/0x2" " x+0x1/0x2 [taskmonitor]" | wc -l)" 5
+	same "a bug within" "$(warned "$forward" " dl_task_timer+0x1/0x2" "BUG: x" | sed 's/^<.>[^]]*\] *//')" "BUG: x"
+}
+
 # read_freed FUNCTION [LINE]: what the checker says of a report that this has read what was freed.
 read_freed() {
 	for line in ========== "BUG: KASAN: slab-use-after-free in $1+0x2/0x5" "Read of size 8 at addr 0 by task race/1" \

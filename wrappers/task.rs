@@ -138,9 +138,10 @@ pub(crate) struct Process {
 ///
 /// 1. [`Mark::new`] reads the count before `on_cpu`. A reader that has seen the count of run K sees
 ///    what was written before that, `on_cpu` included: between setting it and counting is the full
-///    barrier that arm64 has in `switch_to()`, as `__schedule()` says (x86-64 keeps stores in order). So if it then reads 0, that is from the end of run K or a later run,
-///    and what it reads after that includes all that run K used. (If it is from a later run, the mark
-///    does not match, and the task is read again.)
+///    barrier that arm64 has in `switch_to()`, as `__schedule()` says (x86-64 keeps stores in
+///    order). So if it then reads 0, that is from the end of run K or a later run, and what it reads
+///    after that includes all that run K used. (If it is from a later run, the mark does not match,
+///    and the task is read again.)
 /// 2. The task may begin to run again while the rest is read. If the reader sees anything of that run,
 ///    it has seen that `on_cpu` was set, for the same reason. [`Mark::is_of`], which is called later
 ///    under the same lock, then reads 1, or the 0 of a later run, and with that a later count.
