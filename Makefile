@@ -56,15 +56,17 @@ install-module: kdir-found
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(DESTDIR),INSTALL_MOD_PATH=$(DESTDIR)) modules_install
 	$(INSTALL) -D -m 644 docs/taskmonitor.4 $(DESTDIR)$(mandir)/man4/taskmonitor.4
 
+# Its name ends with -ARCH for another architecture than that of this machine (scripts/arch.sh).
+install-taskmon: taskmon = build/taskmon$(shell ARCH='$(ARCH)' bash -c 'source scripts/arch.sh && die() { exit 1; } && FLAVOUR= RELEASE= && arch_open && echo "$$CROSS"')
 install-taskmon:
-	@[ -e build/taskmon/built-using ] || { echo >&2 'taskmon is not built. Fix: make taskmon'; exit 1; }
-	$(INSTALL) -D -m 755 build/taskmon/taskmon $(DESTDIR)$(bindir)/taskmon
+	@[ -e $(taskmon)/built-using ] || { echo >&2 'taskmon is not built. Fix: make taskmon$(if $(ARCH), ARCH=$(ARCH))'; exit 1; }
+	$(INSTALL) -D -m 755 $(taskmon)/taskmon $(DESTDIR)$(bindir)/taskmon
 	$(INSTALL) -d $(DESTDIR)$(mandir)/man1
-	$(INSTALL) -m 644 build/taskmon/man/*.1 $(DESTDIR)$(mandir)/man1
-	$(INSTALL) -D -m 644 build/taskmon/completions/taskmon.bash $(DESTDIR)$(bashdir)/taskmon
-	$(INSTALL) -D -m 644 build/taskmon/completions/_taskmon $(DESTDIR)$(zshdir)/_taskmon
-	$(INSTALL) -D -m 644 build/taskmon/completions/taskmon.fish $(DESTDIR)$(fishdir)/taskmon.fish
-	$(INSTALL) -D -m 644 build/taskmon/crates.txt $(DESTDIR)$(docdir)/crates.txt
+	$(INSTALL) -m 644 $(taskmon)/man/*.1 $(DESTDIR)$(mandir)/man1
+	$(INSTALL) -D -m 644 $(taskmon)/completions/taskmon.bash $(DESTDIR)$(bashdir)/taskmon
+	$(INSTALL) -D -m 644 $(taskmon)/completions/_taskmon $(DESTDIR)$(zshdir)/_taskmon
+	$(INSTALL) -D -m 644 $(taskmon)/completions/taskmon.fish $(DESTDIR)$(fishdir)/taskmon.fish
+	$(INSTALL) -D -m 644 $(taskmon)/crates.txt $(DESTDIR)$(docdir)/crates.txt
 
 taskmon demo exercise shell lint doc deb:
 	@scripts/$@
@@ -119,9 +121,9 @@ help:
 	@echo 'Build and install, for the kernel $(RELEASE):'
 	@echo '  make                  build taskmonitor.ko; needs a KDIR with Rust metadata'
 	@echo '  make rust-headers     make this KDIR, if the kernel headers have no Rust metadata (Debian)'
-	@echo '  make taskmon          build the command line companion, its manual pages and completions in build/taskmon'
+	@echo '  make taskmon          build the command line companion, its manual pages and completions in build/taskmon (-ARCH)'
 	@echo '  make install          install taskmon, and the module if it is built'
-	@echo '  make deb              build the packages taskmonitor-dkms and taskmon in build/deb'
+	@echo '  make deb              build the packages taskmonitor-dkms and taskmon in build/deb (-ARCH)'
 	@echo '  make doctor           check that the module can be built, signed, loaded and used here; print fixes'
 	@echo '  make clean            remove what was built; modules_install, rust-analyzer, nsdeps and'
 	@echo '                        compile_commands.json work as for other out-of-tree modules'

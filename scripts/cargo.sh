@@ -114,6 +114,7 @@ taskmon_is_current() {
 taskmon_make() {
 	mkdir -p "${TASKMON%/*}"
 	cargo_open
+	rust_library_open
 	# Shows the errors of the compiler in full.
 	STAGE_TAIL=+1 stage "taskmon, $1" taskmon_compile "$1" || die "could not build taskmon (see above)"
 	STAGE_TAIL=+1 stage "taskmon, $1: check of the program" check_static_binary "$TASKMON.new" "$1" || die "the taskmon that was built is not usable (see above)"
@@ -125,7 +126,6 @@ taskmon_make() {
 taskmon_compile() {
 	local target=${CARGO_TARGET^^}
 	: >"$TASKMON.began" &&
-		rust_library_open &&
 		cargo_with CARGO_NET_OFFLINE=true "CARGO_TARGET_${target//-/_}_LINKER=$TRIPLET-gcc" \
 			RUSTFLAGS="-C target-feature=+crt-static${RUST_LIBRARY:+ -L $RUST_LIBRARY}" -- \
 			build --profile "$1" --locked --package taskmon --target "$CARGO_TARGET" &&
@@ -138,22 +138,40 @@ taskmon_compile() {
 # this machine, in the version of the toolchain's rustc; else to nothing. The package is unpacked in the cache: to install
 # it, the toolchain would have to accept packages of that architecture.
 rust_library_open() {
-	local version folder
+	local version folder here
 	RUST_LIBRARY=
 	[[ $CROSS ]] || return 0
-	# shellcheck disable=SC2016
-	version=$(toolchain_run dpkg-query -W -f '${Version}' rustc) || return
+	version=$(archive_version libstd-rust-dev)
+	[[ $version ]] || die "the suite $SUITE has no package libstd-rust-dev for $ARCH; set SUITE to another suite"
+	here=$(rustc_package)
+	if [[ $here != "${version%+b*}" && $TOOLCHAIN != / ]]; then
+		say "the toolchain has rustc $here, and the archive has Rust's library $version for $ARCH: making the toolchain again"
+		toolchain_remake
+		here=$(rustc_package)
+	fi
+	[[ $here == "${version%+b*}" ]] ||
+		die "rustc has version $here, but Rust's library for $ARCH has version $version in the archive; update rustc (apt-get update, then apt-get install rustc), or wait for the mirror"
 	folder=$CACHE/rust-library/$version$CROSS
 	lock rust-library
 	if [[ ! -e $folder/complete ]]; then
 		discard "$folder"
-		mkdir -p "$folder" &&
-			fetch "$folder" "libstd-rust-dev=$version" &&
-			complete "$folder" <<<"libstd-rust-dev=$version" || return
+		mkdir -p "$folder"
+		stage "Rust's library $version for $ARCH" fetch "$folder" "libstd-rust-dev=$version" ||
+			die "could not fetch libstd-rust-dev $version for $ARCH (see above); check the network"
+		complete "$folder" <<<"libstd-rust-dev=$version"
 	fi
 	unlock
 	RUST_LIBRARY=$folder/usr/lib/rustlib/$CARGO_TARGET/lib
-	[[ -d $RUST_LIBRARY ]]
+	[[ -d $RUST_LIBRARY ]] || die "the package libstd-rust-dev $version for $ARCH has no directory ${RUST_LIBRARY#"$folder"}"
+}
+
+# rustc_package: prints the version of the package rustc, without the number of a rebuild, which differs between
+# architectures.
+rustc_package() {
+	local version
+	# shellcheck disable=SC2016
+	version=$(toolchain_run dpkg-query -W -f '${Version}' rustc) || return
+	echo "${version%+b*}"
 }
 
 # check_static_binary PROGRAM PROFILE: the program must need no shared library, and the released one must be small.

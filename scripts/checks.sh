@@ -82,6 +82,18 @@ tool() {
 	PATH=/usr/sbin:/usr/bin:/sbin:/bin RUSTC_BOOTSTRAP=1 "$@"
 }
 
+# rust_target KDIR: prints the target that rustc made the metadata in KDIR for: a file that the kernel's build makes, or a
+# name that it passes to rustc.
+rust_target() {
+	local name
+	if [[ -e $1/scripts/target.json ]]; then
+		echo "$1/scripts/target.json"
+		return
+	fi
+	name=$(sed -n 's/.* --target=\([^ ]*\).*/\1/p' "$1/rust/.kernel.o.cmd" 2>/dev/null | head -n 1) || :
+	echo "${name:-aarch64-unknown-none-softfloat}"
+}
+
 # reads_metadata KDIR: whether rustc can read the metadata in KDIR. It cannot if another rustc made
 # the metadata, even one that reports the same version.
 reads_metadata() {
@@ -91,7 +103,7 @@ reads_metadata() {
 	# Not to /dev/null: rustc would replace the device with its output.
 	printf '%s\n' '#![no_std]' '#![allow(unused_extern_crates)]' 'extern crate kernel;' |
 		tool rustc -Zunstable-options --edition=2021 --crate-name probe --crate-type rlib --emit metadata --out-dir "$folder" \
-			--target "$1/scripts/target.json" --sysroot=/dev/null -L "$1/rust" - >/dev/null 2>&1 || status=1
+			--target "$(rust_target "$1")" --sysroot=/dev/null -L "$1/rust" - >/dev/null 2>&1 || status=1
 	rm -r "$folder"
 	return "$status"
 }
@@ -105,7 +117,7 @@ check_architecture() {
 	case $(debian_arch "$machine") in
 	"$RELEASE_ARCH") return 0 ;;
 	'') STATUS="this machine is $machine, and taskmonitor supports only amd64 and arm64" ;;
-	*) STATUS="this machine is $machine, and the kernel $RELEASE is for $RELEASE_ARCH" FIX="taskmonitor-doctor (checks the running kernel), or run this on a machine that is $RELEASE_ARCH" ;;
+	*) STATUS="this machine is $machine, and the kernel $RELEASE is for $RELEASE_ARCH" FIX="build it on a machine that is $RELEASE_ARCH" ;;
 	esac
 	return 1
 }
@@ -338,7 +350,7 @@ rebuild_command() {
 # built_for: the version of the headers that DKMS built the installed module with, or nothing. In
 # scripts/dkms, the command "built" writes it.
 built_for() {
-	cat "$(dkms_setting dkms_tree /var/lib/dkms)/taskmonitor/kernel-$RELEASE-"*/headers 2>/dev/null || :
+	cat "$(dkms_setting dkms_tree /var/lib/dkms)/taskmonitor/kernel-$RELEASE-$(uname -m)/headers" 2>/dev/null || :
 }
 
 # is_outdated: whether DKMS should build the installed module again: the kernel and its headers were

@@ -32,6 +32,7 @@ kernel_open() {
 	*) die "unknown kernel \"$KERNEL\"; set KERNEL to stock, debug or kcsan" ;;
 	esac
 	archive_open
+	[[ $KERNEL == stock ]] || sanitizer_configs
 	find_release
 	if [[ $KERNEL == stock ]]; then
 		kernel_toolchain

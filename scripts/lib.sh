@@ -300,7 +300,7 @@ archive_version() {
 # archive_releases: prints the releases of the architecture and flavour for which the suite has headers, the newest last.
 archive_releases() {
 	archive_apt apt-cache pkgnames linux-headers- |
-		sed -n -E "s/^linux-headers-([0-9][^-]*(-(rc)?[0-9]+)?-$KERNEL_NAME)\$/\1/p" | sort -V
+		sed -n -E "s/^linux-headers-([0-9][^-]*(-(rc)?[0-9][^-]*)?-$KERNEL_NAME)\$/\1/p" | sort -V
 }
 
 # fetch DIRECTORY PACKAGE=VERSION...: downloads packages and unpacks them there.

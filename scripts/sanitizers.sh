@@ -33,17 +33,23 @@ KCSAN_RUSTFLAGS=(
 	-Cllvm-args=-tsan-compound-read-before-write=1 -Cllvm-args=-tsan-distinguish-volatile=1
 )
 
-# sanitizer_cached: sets RELEASE, KDIR, VMLINUZ and KMAKE.
-sanitizer_cached() {
-	local made_of key config configs=()
-	[[ $KERNEL != kcsan || $ARCH == amd64 ]] || die "KERNEL=kcsan is for amd64 only: rustc's target of kernels for $ARCH has no sanitizer for threads"
+# sanitizer_configs: sets CONFIGS to the files of the configuration of this kernel.
+sanitizer_configs() {
+	local config
+	CONFIGS=()
+	[[ $KERNEL != kcsan || $ARCH == amd64 ]] || die "KERNEL=kcsan is for amd64 only, because rustc has no sanitizer for threads in kernels for $ARCH; unset ARCH and RELEASE"
 	for config in base "$ARCH" ${FLAVOUR:+"$FLAVOUR"} "$KERNEL"; do
-		configs+=("$TOP/tests/kernels/$config.config")
-		[[ -r ${configs[-1]} ]] || die "there is no kernel $KERNEL of the flavour $FLAVOUR; set FLAVOUR to rt or 16k, or unset it"
+		CONFIGS+=("$TOP/tests/kernels/$config.config")
+		[[ -r ${CONFIGS[-1]} ]] || die "there is no kernel $KERNEL of the flavour $FLAVOUR; set FLAVOUR (or RELEASE) to rt or 16k, or unset it"
 	done
+}
+
+# sanitizer_cached: sets RELEASE, KDIR, VMLINUZ and KMAKE. Needs CONFIGS.
+sanitizer_cached() {
+	local made_of key
 	made_of=$(
 		printf '%s\n' "$KERNEL $KERNEL_NAME $VERSION" "$TOOLCHAIN_SUITE" "$TOOLCHAIN_ID"
-		cat "$TOP/scripts/"{kernel,sanitizers}.sh "${configs[@]}" | sha256sum
+		cat "$TOP/scripts/"{kernel,sanitizers}.sh "${CONFIGS[@]}" | sha256sum
 	)
 	key=$(sha256sum <<<"$made_of")
 	ENTRY=$CACHE/kernel/$KERNEL-$RELEASE-${key::12}
@@ -73,7 +79,7 @@ sanitizer_make() {
 	sed -i 's/"supported-sanitizers", \["kcfi", /&"thread", /' "$target"
 	grep -q '"supported-sanitizers", \["kcfi", "thread", ' "$target" || die "could not add the sanitizer \"thread\" to $target of $SOURCE_PACKAGE $VERSION: its list of sanitizers has another form now"
 	{
-		cat "${configs[@]}"
+		cat "${CONFIGS[@]}"
 		echo "CONFIG_LOCALVERSION=\"-$KERNEL-$KERNEL_NAME\""
 	} >"$KDIR/wanted.config"
 	stage "kernel $KERNEL: configuration" sanitizer_make_targets KCONFIG_ALLCONFIG="$KDIR/wanted.config" allnoconfig ||

@@ -7,11 +7,11 @@
 # vm: -m 256
 #
 # Histories that would fill the machine, and others who want memory: programs, the page cache, a memory
-# cgroup, one by one and all at once. $PRESSURE times as long as below.
+# cgroup, one by one and all at once: $PRESSURE rounds of each (1).
 
 . ./guest.sh
 
-ROUNDS=$((2 * ${PRESSURE:-1}))
+ROUNDS=${PRESSURE:-1}
 
 # mib KEY: of /proc/meminfo.
 mib() {

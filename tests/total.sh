@@ -33,15 +33,16 @@ clock() {
 	{ time "$@" 2>&3; } 3>&2 2>"$file"
 }
 
-# took NAME FILE: notes and removes what `clock` wrote.
+# took NAME FILE: notes the times that `clock` wrote to FILE, and removes it. The file is empty if a signal ended `clock`.
 took() {
-	local real user system
-	read -r real user system <"$2"
-	rm "$2"
-	total_rows+=("| $1 | $real | $((user + system)) |")
+	local real='' user='' system=''
+	# (bash may have written a line about a signal before.)
+	[[ ! -s $2 ]] || read -r real user system < <(tail -n 1 "$2") || :
+	rm -f "$2"
+	total_rows+=("| $1 | ${real:-?} | $((${user:-0} + ${system:-0})) |")
 }
 
-# timed COMMAND...: runs what is no test, and notes how long it took. Has its status.
+# timed COMMAND...: runs a command that does not count cases, and notes how long it took. Has its status.
 timed() {
 	local status=0 took
 	took=$(mktemp)

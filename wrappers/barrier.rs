@@ -6,7 +6,7 @@
 //! stores with stores, a barrier between them is one for the compiler alone, and the call would cost more
 //! than what is done around it. (KCSAN wants to know of each: there, the helpers are called.)
 //!
-//! C header: [`arch/x86/include/asm/barrier.h`](srctree/arch/x86/include/asm/barrier.h)
+//! C header: [`include/asm-generic/barrier.h`](srctree/include/asm-generic/barrier.h)
 
 use kernel::sync::atomic::Atomic;
 
