@@ -67,7 +67,7 @@ pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
 /// Whether a write of `size` bytes may be a piece of a longer one, and its last line be cut off.
 ///
 /// Programs write in pieces of 4,096 bytes, or of a multiple of that, whatever the size of a page: the
-/// GNU C library in pieces of `st_blksize`, which is a page here, or of 8,192 bytes if that is more.
+/// GNU C library in pieces of `st_blksize`, which is a page here, or of 8,192 bytes, whichever is less.
 /// sysfs passes at most a page of a write, which is a multiple of 4,096, too.
 pub(crate) fn is_cut(size: usize) -> bool {
     size > 0 && size % 4096 == 0

@@ -276,7 +276,7 @@ impl Monitor {
                     found = Some((number, task.pid.clone()));
                 }
                 cost += 1 + threads / THREADS_A_TASK;
-                found.is_none() && cost < BATCH && drops.has_room()
+                found.is_none() && cost < BATCH && drops.has_room(1)
             });
             drops.clear();
             might_sleep();

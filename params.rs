@@ -121,7 +121,7 @@ static LIVE: LockedCell<Option<Arc<Monitor>>> = LockedCell::new(None);
 
 /// The machine's memory, in MiB.
 fn ram_mib() -> u32 {
-    // CAST: A page has 4 to 64 KiB, and a MiB some of them.
+    // CAST: PAGE_SIZE is at most 64 KiB, so the divisor is not 0.
     let mib = mm::total_pages() / ((1 << 20) / PAGE_SIZE as u64);
     u32::try_from(mib).unwrap_or(u32::MAX).max(1)
 }

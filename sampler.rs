@@ -21,6 +21,10 @@ use crate::{
 /// The name of the thread.
 pub(crate) const NAME: &CStr = c"taskmonitor";
 
+/// From one tick to the next, in nanoseconds.
+// CAST: To a wider type.
+const TICK_NS: u64 = kernel::bindings::TICK_NSEC as u64;
+
 /// How long the thread rests: after it has run for a time T, until T later.
 struct Rest {
     until: u64,
@@ -47,9 +51,13 @@ impl Rest {
         self.before = runtime;
     }
 
-    /// It has not slept until `now`: what it has run for is not known yet, and taken for all that has passed.
-    fn after_work(&mut self, now: u64) {
-        let took = now.saturating_sub(self.since);
+    /// It has not slept until `now`, and had run for `runtime` in all when the scheduler looked last: a
+    /// tick ago, or when it left its CPU. So it has run for a tick more, at most, but no longer than has
+    /// passed.
+    fn after_work(&mut self, now: u64, runtime: u64) {
+        let known = runtime.saturating_sub(self.before);
+        let passed = now.saturating_sub(self.since);
+        let took = known.saturating_add(TICK_NS).min(passed);
         self.until = self.until.max(now.saturating_add(took));
     }
 }
@@ -74,12 +82,12 @@ impl kthread::Run for Monitor {
         while !thread.should_stop() {
             // What changes behind this is looked at before the thread sleeps on.
             let news = self.news();
-            let runtime = runtime(task);
+            let ran = runtime(task);
             let round = self.begin_round(sampled, &mut drops, |now| {
                 if slept {
-                    rest.after_sleep(now, runtime);
+                    rest.after_sleep(now, ran);
                 } else {
-                    rest.after_work(now);
+                    rest.after_work(now, ran);
                 }
                 rested || now >= rest.until
             });
@@ -100,7 +108,7 @@ impl kthread::Run for Monitor {
                 sampled = due;
                 if round.more.is_some() {
                     self.go_on(due, round.more, thread, &mut drops);
-                    rest.after_work(monotonic_ns());
+                    rest.after_work(monotonic_ns(), runtime(task));
                 }
                 self.announce();
             }
@@ -173,12 +181,21 @@ mod tests {
     #[test]
     fn work_without_sleep_counts_once() {
         let mut rest = rest(1000, 0);
-        rest.after_work(1100);
+        rest.after_work(1100, 0);
         assert_eq!(rest.until, 1200);
-        rest.after_work(1150);
+        rest.after_work(1150, 0);
         assert_eq!(rest.until, 1300);
         rest.after_sleep(1300, 150);
         assert_eq!(rest.until, 1300);
+    }
+
+    /// Another task had its CPU for a second: that is no work.
+    #[test]
+    fn time_without_a_cpu_is_no_work() {
+        let mut rest = rest(1000, 77);
+        let now = 1_000_000_000;
+        rest.after_work(now, 50_077);
+        assert_eq!(rest.until, now + 50_000 + TICK_NS);
     }
 
     #[test]
@@ -187,7 +204,7 @@ mod tests {
         rest.after_sleep(u64::MAX, u64::MAX);
         assert_eq!((rest.until, rest.since), (u64::MAX, u64::MAX));
         rest.after_sleep(0, 0);
-        rest.after_work(0);
+        rest.after_work(0, 0);
         assert_eq!(rest.until, u64::MAX);
     }
 }

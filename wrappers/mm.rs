@@ -79,9 +79,9 @@ impl DropBatch {
     /// The most that it holds. It is on the stack of the sampling thread.
     const CAPACITY: usize = 64;
 
-    /// The most that sampling one task lets go: the address spaces of its former leader, of its
-    /// leader, and of another thread.
-    const PER_TASK: usize = 3;
+    /// The most that reading a task lets go: the address spaces of its former leader, of its leader, and
+    /// of another thread.
+    const PER_READING: usize = 3;
 
     pub(crate) fn new() -> Self {
         Self {
@@ -100,10 +100,11 @@ impl DropBatch {
         }
     }
 
-    /// True while there is room for what sampling one more task lets go.
+    /// True while there is room for what so many more readings of tasks let go.
     #[inline]
-    pub(crate) fn has_room(&self) -> bool {
-        self.len <= Self::CAPACITY - Self::PER_TASK
+    pub(crate) fn has_room(&self, readings: usize) -> bool {
+        let free = Self::CAPACITY.saturating_sub(self.len);
+        free >= readings.saturating_mul(Self::PER_READING)
     }
 
     /// How many it holds. For unit tests.

@@ -170,8 +170,8 @@ impl Mark {
             if read_once!((*task).on_cpu) != 0 {
                 return None;
             }
-            let state = read_once!((*task).__state);
             smp_rmb();
+            let state = read_once!((*task).__state);
             Some(Self { switches, state })
         }
     }
@@ -1099,11 +1099,11 @@ mod tests {
         let mut init = Process::of(&pid).ok_or(ESRCH)?;
         for count in 1..=62 {
             assert!(init.read(&mut drops).memory.mm_users > 0);
-            assert!(drops.has_room());
+            assert!(drops.has_room(1));
             init.release_mm(&mut drops);
             assert_eq!(drops.len(), count);
         }
-        assert!(!drops.has_room());
+        assert!(!drops.has_room(1));
         // Without room, it is dropped at once.
         for _ in 0..3 {
             init.read(&mut drops);
