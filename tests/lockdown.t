@@ -49,6 +49,8 @@ locked() {
 case_what_stays_open_in_lockdown() {
 	log_allow '^Kernel is locked down from securityfs; see man kernel_lockdown\.7$'
 	log_allow '^Lockdown: (cat|sh|helper|chmod): debugfs access is restricted; see man kernel_lockdown\.7$'
+	# There are more than ten of these within five seconds.
+	log_allow '^lockdown_is_locked_down: [0-9]+ callbacks suppressed$'
 	log_allow '^Lockdown: helper: unsigned module loading is restricted; see man kernel_lockdown\.7$'
 	spawn pause
 	load "target=1,$PID period_us=10000"
