@@ -85,7 +85,7 @@ modprobe_brd() {
 
 # Programs that take their share and give it back.
 programs() {
-	for _ in $(seq $ROUNDS); do
+	for _ in $(seq "$ROUNDS"); do
 		spawn grow "$SHARE"
 		sound_so_far
 		end_task
@@ -118,7 +118,7 @@ reading_ends() {
 }
 
 enough_rounds() {
-	[ "$(wc -l <"$T/rounds")" -ge $ROUNDS ]
+	[ "$(wc -l <"$T/rounds")" -ge "$ROUNDS" ]
 }
 
 # group: a memory cgroup, in which there is far less than what is read in it. Sets GROUP.
@@ -170,7 +170,7 @@ case_max_mib_is_kept_under_pressure() {
 	echo 1000 >"$PARAMETERS/period_us"
 	group
 	reading $GROUP
-	for _ in $(seq $ROUNDS); do
+	for _ in $(seq "$ROUNDS"); do
 		spawn grow "$SHARE"
 		# Of 1 KiB, with those in reserve; a block more of each task at most, while a round is under way.
 		between "blocks" "$(blocks)" 1 $((20 * 1024 + 64 + 301 + HELD))
