@@ -73,11 +73,14 @@ log_noisy() {
 drop_reports() {
 	begin=$1 end=$2 mistake=$3 ours=$4
 	shift 4
-	printf '%s\n' "$@" >"$T/reasons"
-	awk -v begin="$begin" -v end="$end" -v mistake="$mistake" -v ours="$ours" -v file="$T/reasons" '
+	# (In the environment, as awk would take backslashes out of its arguments.)
+	REPORT_BEGIN=$begin REPORT_END=$end REPORT_MISTAKE=$mistake REPORT_OURS=$ours REPORT_REASONS=$(printf '%s\n' "$@") awk '
 		BEGIN {
-			while ((getline line <file) > 0)
-				reasons[++n] = line
+			begin = ENVIRON["REPORT_BEGIN"]
+			end = ENVIRON["REPORT_END"]
+			mistake = ENVIRON["REPORT_MISTAKE"]
+			ours = ENVIRON["REPORT_OURS"]
+			n = split(ENVIRON["REPORT_REASONS"], reasons, "\n")
 		}
 		{
 			line = $0
@@ -117,14 +120,14 @@ drop_reports() {
 }
 
 # What begins and ends a warning, and what in it reports another bug: all but what each warning has.
-CUT='-\\[ cut here \\]-'
-TRACE='---\\[ end trace '
+CUT='-\[ cut here \]-'
+TRACE='---\[ end trace '
 WORSE='BUG|Oops|K[AC]SAN|UBSAN|refcount_t'
 
 # others_races: drops KCSAN's reports of races without this module.
 others_races() {
 	if [ "${KERNEL-}" = kcsan ]; then
-		drop_reports '^=====+$' '^=====+$' "$MISTAKE" '\\[taskmonitor\\]' '^BUG: KCSAN: '
+		drop_reports '^=====+$' '^=====+$' "$MISTAKE" '\[taskmonitor\]' '^BUG: KCSAN: '
 	else
 		cat
 	fi
@@ -134,7 +137,7 @@ others_races() {
 # callback waits on another (dl_server_timer() in kernel/sched/deadline.c). An emulated processor waits long enough, with any
 # module or none.
 server_timers() {
-	drop_reports "$CUT" "$TRACE" "$WORSE" '\\[taskmonitor\\]' '^WARNING: .* at hrtimer_forward\+' '[ :]dl_task_timer\+'
+	drop_reports "$CUT" "$TRACE" "$WORSE" '\[taskmonitor\]' '^WARNING: .* at hrtimer_forward\+' '[ :]dl_task_timer\+'
 }
 
 # log_unload_race: this case opens debugfs files while the module is unloaded. The kernel gives up
