@@ -968,7 +968,7 @@ static void start_workers(long n, long ms)
 	if (n < 1 || n > THREADS_MAX)
 		usage();
 	pthread_attr_init(&small);
-	pthread_attr_setstacksize(&small, 32768);
+	pthread_attr_setstacksize(&small, 16384 + sysconf(_SC_THREAD_STACK_MIN));
 	workers_count = n;
 	pthread_barrier_init(&started, NULL, n + 1);
 	pthread_barrier_init(&burnt, NULL, n + 1);
