@@ -292,8 +292,20 @@ fn newest_first(
 /// Context: may sleep. Errors: `ENOMEM`. Costs a walk over the tasks; and unpacking the newest block or two of those that
 /// have more than one sample to show, and of those that are sampled meanwhile.
 pub(crate) fn newest(monitor: &Monitor, most: usize) -> Result<KVVec<(Sample, i32, u64)>> {
+    let until = monitor.set().last_time();
+    let samples = newest_until(monitor, most, until)?;
+    if !samples.is_empty() {
+        return Ok(samples);
+    }
+    // There are none; or each task evicted all that it had by then before the walk reached it, as may be when there are
+    // thousands of them that keep a few samples each. Then the newest of each, whenever it was taken.
+    newest_until(monitor, most, u64::MAX)
+}
+
+/// As [`newest()`], without the samples that were taken later than `until`.
+fn newest_until(monitor: &Monitor, most: usize, until: u64) -> Result<KVVec<(Sample, i32, u64)>> {
     let set = monitor.set();
-    let (until, earlier) = (set.last_time(), set.earlier());
+    let earlier = set.earlier();
     let choice = set.choice.clone();
     drop(set);
 
