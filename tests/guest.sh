@@ -336,6 +336,16 @@ note() {
 	echo "$*" >>"$T/notes"
 }
 
+# can_suspend: no, if the kernel is one for virtual machines: Debian builds these without.
+can_suspend() {
+	case $(uname -r) in
+	*-cloud-*)
+		note "this kernel cannot suspend the machine"
+		return 1
+		;;
+	esac
+}
+
 # same WHAT GOT WANTED: fails unless they are equal.
 same() {
 	[ "$2" = "$3" ] || fail "$1: \"$2\", not \"$3\""

@@ -162,14 +162,17 @@ suspends() {
 }
 
 case_suspend_freezes_tasks() {
+	can_suspend || return 0
 	suspends freezer
 }
 
 case_suspend_stops_devices() {
+	can_suspend || return 0
 	suspends devices
 }
 
 case_suspend_stops_processors() {
+	can_suspend || return 0
 	# Suspend to idle, all that QEMU's arm64 machine has, stops none.
 	grep -q deep /sys/power/mem_sleep || { note "no suspend to memory" && return; }
 	suspends core

@@ -394,6 +394,7 @@ slept() {
 }
 
 case_a_suspend_is_a_gap() {
+	can_suspend || return 0
 	load "target=1 period_us=300000"
 	record a.rec
 	await has_begun a.rec
