@@ -142,7 +142,7 @@ case_a_real_time_task_keeps_its_processor() {
 	# Above the threads of soft timers (1), below those of interrupts (50).
 	same "a real-time task" "$(./helper realtime "$PID" 10)" ok
 	first=$(status "$a" taken) missed=$(status "$a" missed)
-	later "$a" 3
+	later "$a" 10
 	between "rounds that were missed" $(($(status "$a" missed) - missed)) 10 100000
 	echo stop >"$FILE"
 	adds_up
