@@ -205,7 +205,7 @@ case_a_follower_is_charged() {
 	bytes=$(stats follower_bytes)
 	between "bytes for each task" $((bytes / 1000)) 100 400
 	await charged $((bytes * 9 / 10))
-	between "bytes charged" $(($(kernel_bytes) - before)) 0 $((bytes * 2 + 100000))
+	between "bytes charged" $(($(kernel_bytes) - before)) 0 $((bytes * 2 + 25 * PAGE))
 	note "a follower takes $((bytes / 1000)) bytes for each task"
 	# It keeps places for the tasks that are there.
 	for tid in $(echo "$TIDS" | sed 1d); do
