@@ -336,7 +336,7 @@ note() {
 	echo "$*" >>"$T/notes"
 }
 
-# can_suspend: no, if the kernel is one for virtual machines: Debian builds these without.
+# can_suspend: whether this kernel can suspend the machine. Debian builds all kernels with that but the cloud ones.
 can_suspend() {
 	case $(uname -r) in
 	*-cloud-*)

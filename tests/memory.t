@@ -177,7 +177,8 @@ kernel_bytes() {
 	sed -n 's/^kernel //p' "$GROUP/memory.stat"
 }
 
-# charged BYTES: so many, at least, since "before". (The kernel adds up a few pages every two seconds.)
+# charged BYTES: the group is charged with so many bytes more than "before", or with more than that. (The kernel adds a
+# few pages to this figure only every two seconds.)
 charged() {
 	[ $(($(kernel_bytes) - before)) -ge "$1" ]
 }
